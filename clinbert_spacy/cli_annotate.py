@@ -1,0 +1,140 @@
+"""What `clinbert annotate` does: notes through a pipeline, a JSON line a note."""
+
+import hashlib
+import json
+from typing import Any, Dict, Iterable, Iterator, List, Tuple, Union
+
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from .cli_notes import Note
+from .evaluation.highlight import entities_of
+from .evaluation.report import ExampleNote
+
+MAX_NOTE_LENGTH = 100_000_000
+CHUNK_CHARS = 2_000_000
+# JSON allows them inside strings, but str.splitlines and some tools cut there
+LINE_ENDS = "\u0085\u2028\u2029"
+Outcome = Tuple[Note, Union[Doc, Exception]]
+
+
+def stream_docs(
+    nlp: Language, notes: Iterable[Note], batch_size: int, n_process: int = 1
+) -> Iterator[Outcome]:
+    """Annotate notes as they come. A note that fails does not take others with it.
+
+    nlp (Language): the pipeline. notes (Iterable[Note]): read as needed.
+    batch_size (int): notes a batch. n_process (int): worker processes.
+    RETURNS (Iterator[Outcome]): each note with its Doc, or with the error it caused.
+    """
+    nlp.max_length = max(nlp.max_length, MAX_NOTE_LENGTH)
+    # workers start anew for each chunk, so they get more of it
+    factor = 8 if n_process == 1 else 64 * n_process
+    for chunk in _chunks(notes, factor * batch_size, factor * CHUNK_CHARS // 8):
+        yield from _annotate_chunk(nlp, chunk, batch_size, n_process)
+
+
+def to_record(note: Note, doc: Doc, with_text: bool = False) -> Dict[str, Any]:
+    """One line of the output.
+
+    note (Note): the note. doc (Doc): its annotation. with_text (bool): add the whole text.
+    RETURNS (Dict[str, Any]): id, sha256 of the text, n_chars, entities (start, end, label, text,
+        score), coverage; text on request.
+    """
+    entities = [
+        {
+            "start": entity.start,
+            "end": entity.end,
+            "label": entity.label,
+            "text": note.text[entity.start : entity.end],
+            "score": None if entity.score < 0 else round(entity.score, 4),
+        }
+        for entity in entities_of(doc)
+    ]
+    record = {
+        "id": note.id,
+        "sha256": hashlib.sha256(note.text.encode("utf8", "surrogatepass")).hexdigest(),
+        "n_chars": len(note.text),
+        "entities": entities,
+        "coverage": coverage_of(doc),
+    }
+    return {**record, "text": note.text} if with_text else record
+
+
+def to_line(record: Dict[str, Any]) -> str:
+    """A record as one line of JSON, whatever the reader takes for a line end.
+
+    Lone surrogates, which UTF-8 cannot hold, are escaped as well.
+    """
+    line = json.dumps(record, ensure_ascii=False)
+    if not _is_utf8(line):
+        line = json.dumps(record)
+    for character in LINE_ENDS:
+        line = line.replace(character, f"\\u{ord(character):04x}")
+    return line + "\n"
+
+
+def to_example(note: Note, doc: Doc) -> ExampleNote:
+    """A note as the HTML report shows it."""
+    text = note.text.encode("utf8", "replace").decode("utf8")
+    return ExampleNote(note.id, text, entities_of(doc), coverage_of(doc))
+
+
+def prepare_embedding(nlp: Language, sentences: bool) -> None:
+    """Leave out what vectors do not need, and add sentences where the pipeline sets none.
+
+    nlp (Language): the pipeline, changed in place.
+    sentences (bool): whether sentences are needed.
+    """
+    metas = {name: nlp.get_pipe_meta(name).assigns for name in nlp.pipe_names}
+    for name, assigns in metas.items():
+        if "doc.ents" in assigns:
+            nlp.disable_pipe(name)
+    setters = ("doc.sents", "token.is_sent_start")
+    if sentences and not any(x in assigns for x in setters for assigns in metas.values()):
+        nlp.add_pipe("sentencizer", first=True)
+
+
+def coverage_of(doc: Doc) -> Dict[str, int]:
+    """What the transformer read of a note; empty for pipelines without ours."""
+    return (doc._.clinbert_coverage if doc.has_extension("clinbert_coverage") else None) or {}
+
+
+def _chunks(notes: Iterable[Note], max_notes: int, max_chars: int) -> Iterator[List[Note]]:
+    chunk: List[Note] = []
+    n_chars = 0
+    for note in notes:
+        if chunk and (len(chunk) == max_notes or n_chars + len(note.text) > max_chars):
+            yield chunk
+            chunk, n_chars = [], 0
+        chunk.append(note)
+        n_chars += len(note.text)
+    if chunk:
+        yield chunk
+
+
+def _annotate_chunk(
+    nlp: Language, chunk: List[Note], batch_size: int, n_process: int
+) -> Iterator[Outcome]:
+    waiting = dict(enumerate(chunk))
+    pairs = ((note.text, i) for i, note in enumerate(chunk))
+    failure: Exception = RuntimeError("a component left the note out")
+    try:
+        docs = nlp.pipe(pairs, as_tuples=True, batch_size=batch_size, n_process=n_process)
+        for doc, i in docs:
+            yield waiting.pop(i), doc
+    except Exception as error:  # any component may raise anything
+        failure = error
+    for note in waiting.values():
+        if len(chunk) == 1 and n_process == 1:
+            yield note, failure
+        else:
+            yield from _annotate_chunk(nlp, [note], 1, 1)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,233 @@
+"""Public corpora into assets/: from a folder or their public source, verified by digest."""
+import fnmatch
+import hashlib
+import shutil
+import subprocess
+import tempfile
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Union
+from urllib.error import URLError
+
+import srsly
+
+from .files import CorpusError, broken
+
+# Beside a corpus, not of it.
+_NOT_DATA = ("PROVENANCE.md",)
+GOOD = ("present", "copied", "downloaded")
+
+
+@dataclass(frozen=True)
+class FetchResult:
+    """What became of one asset.
+
+    name (str): last part of its dest.
+    dest (str): where it belongs, relative to the project file.
+    status (str): "present", "copied", "downloaded", "unverified" (no digest is listed),
+        "mismatch", "missing", "failed" or "private".
+    message (str): what to know or do.
+    digest (str): digest of what is, or was offered, for dest.
+    """
+
+    name: str
+    dest: str
+    status: str
+    message: str = ""
+    digest: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """RETURNS (bool): whether the asset is there and verified."""
+        return self.status in GOOD
+
+
+def tree_digest(path: Union[str, Path]) -> str:
+    """Digest a file or folder.
+
+    path (Union[str, Path]): file: MD5 of its bytes. Folder: MD5 over the lines "path, tab, MD5,
+        line feed" of its files in order of path, without dot files and PROVENANCE.md.
+    RETURNS (str): 32 hexadecimal digits.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise broken(path, 0, "a file or folder", "nothing at this path")
+    if path.is_file():
+        return _md5(path)
+    lines = "".join(f"{name}\t{_md5(path / name)}\n" for name in _tree(path))
+    return hashlib.md5(lines.encode(), usedforsecurity=False).hexdigest()
+
+
+def _tree(folder: Path) -> List[str]:
+    names = (f.relative_to(folder) for f in folder.rglob("*") if f.is_file())
+    kept = (n for n in names if not any(part.startswith(".") for part in n.parts))
+    return sorted(name.as_posix() for name in kept if name.name not in _NOT_DATA)
+
+
+def _md5(path: Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_assets(project_file: Union[str, Path]) -> Dict[str, Mapping[str, Any]]:
+    """Read the assets of a project.
+
+    project_file (Union[str, Path]): project.yml. Of an asset we read "dest"; "url" or "git"
+        (repo, branch or commit, path); "checksum" (of the public asset); and, of our own,
+        "digests" (more accepted ones by name, e.g. subset), "from" (its name in a folder at hand,
+        if not that of dest), "pick" (patterns of files to take), "flatten", "licence", "remedy".
+        One with neither url nor git is private.
+    RETURNS (Dict[str, Mapping[str, Any]]): assets by the last part of dest.
+    """
+    value = srsly.read_yaml(_existing(project_file))
+    assets = value.get("assets", []) if isinstance(value, dict) else None
+    if not isinstance(assets, list) or not all(isinstance(a, dict) and "dest" in a for a in assets):
+        raise broken(project_file, 0, "assets: a list of blocks with 'dest'", "another layout")
+    return {Path(asset["dest"]).name: asset for asset in assets}
+
+
+def _existing(path: Union[str, Path]) -> Path:
+    if not Path(path).is_file():
+        raise broken(path, 0, "a project file", "none at this path")
+    return Path(path)
+
+
+def fetch(
+    project_file: Union[str, Path],
+    names: Sequence[str] = (),
+    from_folder: Optional[Union[str, Path]] = None,
+    progress: Optional[Callable[[str], None]] = None,
+) -> List[FetchResult]:
+    """Bring assets to their places. A good one is never touched, a wrong one is replaced.
+
+    project_file (Union[str, Path]): project.yml; dest is relative to its folder.
+    names (Sequence[str]): which; all by default.
+    from_folder (Optional[Union[str, Path]]): take them from here; otherwise download.
+    progress (Optional[Callable[[str], None]]): called with each name before its turn.
+    RETURNS (List[FetchResult]): one an asset, in order.
+    Raises CorpusError for an unknown name, a missing project file or folder.
+    """
+    assets = read_assets(project_file)
+    if unknown := sorted(set(names) - set(assets)):
+        raise CorpusError(f"Unknown assets {unknown}: expected some of {sorted(assets)}.")
+    if from_folder is not None and not Path(from_folder).is_dir():
+        raise broken(from_folder, 0, "a folder of corpora", "none at this path")
+    results = []
+    for name in names or list(assets):
+        if progress is not None:
+            progress(name)
+        results.append(_one(Path(project_file).parent, name, assets[name], from_folder))
+    return results
+
+
+def _one(
+    root: Path, name: str, asset: Mapping[str, Any], folder: Optional[Union[str, Path]]
+) -> FetchResult:
+    dest = root / asset["dest"]
+    accepted = _accepted(asset)
+    have = tree_digest(dest) if dest.exists() else ""
+    if have in accepted:
+        return FetchResult(name, asset["dest"], "present", accepted[have], have)
+    if have and not accepted:
+        return FetchResult(name, asset["dest"], "unverified", "no digest is listed", have)
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    # Same disk as dest, so that putting it in place is one rename.
+    with tempfile.TemporaryDirectory(dir=dest.parent, prefix=f".{name}-") as scratch:
+        new = Path(scratch) / "new"
+        status, message = _obtain(name, asset, folder, new)
+        if status not in GOOD:
+            return FetchResult(name, asset["dest"], status, message, have)
+        digest = tree_digest(new)
+        if accepted and digest not in accepted:
+            message = f"expected {sorted(accepted)}, found {digest}; {_kept(have)}"
+            return FetchResult(name, asset["dest"], "mismatch", message, digest)
+        _put(new, dest, Path(scratch) / "old")
+    if not accepted:
+        return FetchResult(name, asset["dest"], "unverified", "no digest is listed", digest)
+    return FetchResult(name, asset["dest"], status, accepted[digest], digest)
+
+
+def _kept(have: str) -> str:
+    return "what was there is kept" if have else "nothing was written"
+
+
+def _accepted(asset: Mapping[str, Any]) -> Dict[str, str]:
+    """Digest to its name: "public", or the name of a subset."""
+    digests = {str(value): str(name) for name, value in asset.get("digests", {}).items() if value}
+    if asset.get("checksum"):
+        digests[str(asset["checksum"])] = "public"
+    return digests
+
+
+def _put(new: Path, dest: Path, old: Path) -> None:
+    if dest.exists():
+        dest.rename(old)
+    new.rename(dest)
+
+
+def _obtain(
+    name: str, asset: Mapping[str, Any], folder: Optional[Union[str, Path]], new: Path
+) -> tuple:
+    if folder is not None:
+        source = Path(folder) / asset.get("from", name)
+        if not source.exists():
+            return "missing", f"no {asset.get('from', name)!r} in {folder}"
+        _copy(source, new, asset)
+        return "copied", ""
+    if "git" in asset:
+        return _clone(asset, new)
+    if asset.get("url"):
+        return _download(str(asset["url"]), new)
+    return "private", str(asset.get("remedy", "get it from its owner and use --from FOLDER"))
+
+
+def _copy(source: Path, new: Path, asset: Mapping[str, Any]) -> None:
+    if source.is_file():
+        shutil.copyfile(source, new)
+        return
+    new.mkdir()
+    for name in _picked(source, asset.get("pick", ["*"])):
+        target = new / (Path(name).name if asset.get("flatten") else name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target)
+
+
+def _picked(folder: Path, patterns: Sequence[str]) -> Iterator[str]:
+    for name in _tree(folder):
+        if any(fnmatch.fnmatch(Path(name).name, p) or fnmatch.fnmatch(name, p) for p in patterns):
+            yield name
+
+
+def _download(url: str, new: Path) -> tuple:
+    try:
+        with urllib.request.urlopen(url, timeout=60) as reply, new.open("wb") as file:
+            shutil.copyfileobj(reply, file)
+    except (URLError, TimeoutError, OSError) as error:
+        return "failed", f"{type(error).__name__} for {url}; use --from FOLDER without a network"
+    return "downloaded", ""
+
+
+def _clone(asset: Mapping[str, Any], new: Path) -> tuple:
+    """Take one commit of a repository, and of it one path."""
+    git = asset["git"]
+    repo, path = str(git["repo"]), str(git.get("path") or ".")
+    commit = str(git.get("commit") or git.get("branch") or "HEAD")
+    work = new.parent / "work"
+    steps = (
+        ["git", "init", "--quiet", str(work)],
+        ["git", "-C", str(work), "fetch", "--quiet", "--depth", "1", repo, commit],
+        ["git", "-C", str(work), "-c", "core.autocrlf=false", "checkout", "--quiet", "FETCH_HEAD"],
+    )
+    for step in steps:
+        if shutil.which("git") is None:
+            return "failed", "git is not installed; use --from FOLDER"
+        if subprocess.run(step, capture_output=True, check=False).returncode:
+            return "failed", f"git could not get {commit} of {repo}; use --from FOLDER"
+    if not (work / path).exists():
+        return "failed", f"{repo} at {commit} has no {path!r}"
+    _copy(work / path, new, asset)
+    return "downloaded", ""

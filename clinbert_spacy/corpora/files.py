@@ -1,0 +1,96 @@
+"""Bytes of a corpus file to text, with errors that name file, line and what was expected."""
+import hashlib
+import json
+from pathlib import Path
+from typing import List, Union
+
+BOM = "\ufeff"
+
+
+class CorpusError(ValueError):
+    """A file, or a note in it, is not what its format says. Never holds note content."""
+
+
+def broken(path: Union[str, Path], line: int, expected: str, found: str) -> CorpusError:
+    """Make the error for one broken line.
+
+    path (Union[str, Path]): the file.
+    line (int): line number, from 1; 0 where the whole file is meant.
+    expected (str): what the format asks for.
+    found (str): what was there, as a count or kind, never its content.
+    RETURNS (CorpusError): the error, to be raised.
+    """
+    place = f"{path}:{line}" if line else str(path)
+    return CorpusError(f"{place}: expected {expected}, found {found}.")
+
+
+def read_text(path: Union[str, Path], encoding: str = "utf-8") -> str:
+    """Read a text file with its line ends and byte order mark as they are.
+
+    path (Union[str, Path]): the file.
+    encoding (str): its encoding.
+    RETURNS (str): the decoded text.
+    Raises CorpusError for a missing, empty, binary or wrongly encoded file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "nothing"
+        raise broken(path, 0, "a file", f"{kind} at this path")
+    raw = path.read_bytes()
+    if not raw:
+        raise broken(path, 0, "text", "an empty file")
+    if b"\x00" in raw and not encoding.lower().replace("-", "").startswith(("utf16", "utf32")):
+        raise broken(path, 0, f"{encoding} text", "a binary file (it holds zero bytes)")
+    return decode(raw, path, encoding)
+
+
+def decode(raw: bytes, path: Union[str, Path], encoding: str) -> str:
+    """Decode bytes.
+
+    raw (bytes): content of the file.
+    path (Union[str, Path]): the file, for the error.
+    encoding (str): the encoding to use.
+    RETURNS (str): the text.
+    Raises CorpusError with line and remedy where the bytes do not fit the encoding.
+    """
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+    remedy = "give its encoding, e.g. --encoding latin-1"
+    raise broken(path, line, f"{encoding} text ({remedy})", "a byte that it does not allow")
+
+
+def lines_of(text: str) -> List[str]:
+    """Split at line feeds only, drop a byte order mark and carriage returns at line ends.
+
+    text (str): a decoded file.
+    RETURNS (List[str]): its lines; line i of the file is at i - 1.
+    """
+    return [line[:-1] if line.endswith("\r") else line for line in text.lstrip(BOM).split("\n")]
+
+
+def sha256_of(text: str) -> str:
+    """Hash a text.
+
+    text (str): any text.
+    RETURNS (str): SHA-256 of its UTF-8 bytes, in hexadecimal.
+    """
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def load_json(path: Union[str, Path], encoding: str = "utf-8") -> object:
+    """Parse a JSON file.
+
+    path (Union[str, Path]): the file.
+    encoding (str): its encoding.
+    RETURNS (object): its value.
+    Raises CorpusError with the line where it is not JSON.
+    """
+    text = read_text(path, encoding)
+    try:
+        return json.loads(text.lstrip("\ufeff"))
+    except json.JSONDecodeError as error:
+        line, what = error.lineno, error.msg
+    # Raised outside the handler: the decoder's error carries the whole text.
+    raise broken(path, line, "JSON", what)

@@ -1,0 +1,190 @@
+"""clinbert.Corpus.v1: public corpora as training examples with partial labels."""
+import random
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
+
+from spacy.language import Language
+from spacy.training import Example
+
+from .brat import read_brat
+from .files import CorpusError, broken
+from .harmonise import to_product
+from .pubtator import read_pubtator
+from .record import AnnotatedNote, LabelScheme, to_doc, with_meta
+from .schema import CorpusSchema, get_schema
+from .segment import split_note
+from .splits import Splits, in_split, read_excluded, read_splits
+from .tables import read_ade, read_psytar, read_spl_adr
+
+Sources = Union[Sequence[Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]
+FORMATS: Dict[str, Callable[..., Iterator[AnnotatedNote]]] = {
+    "pubtator": read_pubtator,
+    "brat": read_brat,
+    "ade": read_ade,
+    "psytar": read_psytar,
+    "spl_adr": read_spl_adr,
+}
+# Formats whose public files hold a few wrong offsets: read on, and count them.
+LENIENT = {"pubtator", "brat", "bioc"}
+
+
+def read_corpus(
+    name: str,
+    path: Union[str, Path],
+    parts: Optional[Sequence[str]] = None,
+    encoding: str = "utf-8",
+) -> Iterator[AnnotatedNote]:
+    """Read a known corpus.
+
+    name (str): its name in schema.py.
+    path (Union[str, Path]): its folder, or one file of it.
+    parts (Optional[Sequence[str]]): official parts, e.g. ["train"], where the folder has them.
+    encoding (str): encoding of its files.
+    YIELDS (AnnotatedNote): its notes, each once, with meta "corpus" and, where known, "split".
+    Raises CorpusError for an unknown name or part, a missing file, a broken file.
+    """
+    schema = get_schema(name)
+    seen: Dict[str, str] = {}
+    for part, file in _files(schema, Path(path), parts):
+        extra = {"strict": False} if schema.format in LENIENT else {}
+        for note in FORMATS[schema.format](file, encoding=encoding, **extra):
+            if seen.get(note.id) == note.text:
+                continue  # NCBI holds one abstract twice
+            if note.id in seen:
+                raise broken(file, 0, "unique note ids", f"two notes {note.id!r}")
+            seen[note.id] = note.text
+            yield with_meta(note, corpus=name, **({"split": part} if part else {}))
+
+
+def _files(
+    schema: CorpusSchema, path: Path, parts: Optional[Sequence[str]]
+) -> List[tuple]:
+    if not path.exists():
+        raise broken(path, 0, f"the corpus {schema.name}", "nothing at this path")
+    if path.is_file() or not schema.parts:
+        if parts:
+            raise CorpusError(f"{path}: no official parts to choose from, found parts={parts}.")
+        by_file = {file: part for part, file in schema.parts.items()}
+        return [(by_file.get(path.name, ""), path)]
+    unknown = sorted(set(parts or ()) - set(schema.parts))
+    if unknown:
+        raise CorpusError(f"{schema.name}: expected parts {sorted(schema.parts)}, found {unknown}.")
+    chosen = list(parts or [part for part, file in schema.parts.items() if (path / file).is_file()])
+    if not chosen:
+        raise broken(path, 0, f"one of {sorted(schema.parts.values())}", "none of them")
+    return [(part, path / schema.parts[part]) for part in chosen]
+
+
+def create_corpus(
+    sources: Any,
+    scheme: str = "product",
+    max_length: int = 0,
+    shuffle: bool = False,
+    seed: int = 0,
+    limit: int = 0,
+    split: str = "",
+    splits: Optional[Union[str, Path]] = None,
+    exclude: Optional[Union[str, Path]] = None,
+) -> Callable[[Language], Iterator[Example]]:
+    """Registered as clinbert.Corpus.v1.
+
+    sources (Any): a list of blocks, or blocks by name, with "path" and, where it differs from
+        the block's name, "corpus"; optional "parts", "encoding", "limit", "split", and "repeat",
+        how often a pass goes over it: a fraction draws notes anew in every pass.
+    scheme (str): "product", or "own" for one corpus' own labels.
+    max_length (int): tokens; longer notes are cut at a blank line or sentence end. 0: never.
+    shuffle (bool): another order in every epoch.
+    seed (int): for the order and for limits.
+    limit (int): at most so many examples; 0: all.
+    split (str): "train", "dev" or "test" of `splits`; of a hash of the group without a manifest.
+    splits (Optional[Union[str, Path]]): manifest written by splits.write_splits.
+    exclude (Optional[Union[str, Path]]): list written by splits.write_excluded.
+    RETURNS (Callable[[Language], Iterator[Example]]): the reader.
+    """
+    blocks = _blocks(sources)
+    # Read once, when first asked for: a config can be built where its files are not.
+    cache: Dict[str, List[List[AnnotatedNote]]] = {}
+    rng = random.Random(seed)
+
+    def read(nlp: Language) -> Iterator[Example]:
+        if "notes" not in cache:
+            adapt = to_product if scheme == "product" else _as_is
+            cache["notes"] = [
+                [p for n in notes for p in split_note(adapt(n), nlp.make_doc, max_length)]
+                for notes in _select(blocks, seed, split, splits, exclude)
+            ]
+        notes = _repeat(cache["notes"], blocks, rng)
+        if shuffle:
+            rng.shuffle(notes)
+        for note in notes[: limit or None]:
+            yield to_example(note, nlp, _scheme(note, scheme))
+
+    return read
+
+
+def _as_is(note: AnnotatedNote) -> AnnotatedNote:
+    return note
+
+
+def _scheme(note: AnnotatedNote, name: str) -> LabelScheme:
+    return get_schema(str(note.meta["corpus"])).scheme(name)
+
+
+def _blocks(sources: Sources) -> List[Dict[str, Any]]:
+    if isinstance(sources, Mapping):
+        sources = [{"corpus": name, **block} for name, block in sources.items()]
+    known = {"corpus", "path", "parts", "encoding", "limit", "repeat", "split"}
+    for block in sources:
+        if not {"corpus", "path"} <= set(block) or set(block) - known:
+            raise CorpusError(
+                f"A source needs 'corpus' and 'path' and may have {sorted(known)}; found "
+                f"{sorted(block)}."
+            )
+        get_schema(block["corpus"])
+    return [dict(block) for block in sources]
+
+
+def _select(
+    blocks: List[Dict[str, Any]],
+    seed: int,
+    split: str,
+    manifest: Optional[Union[str, Path]],
+    exclude: Optional[Union[str, Path]],
+) -> Iterator[List[AnnotatedNote]]:
+    """Read the notes of each block."""
+    table: Optional[Splits] = read_splits(manifest) if manifest else None
+    dropped = read_excluded(exclude) if exclude else set()
+    for block in blocks:
+        notes: Iterable[AnnotatedNote] = read_corpus(
+            block["corpus"], block["path"], block.get("parts"), block.get("encoding", "utf-8")
+        )
+        notes = [note for note in notes if (block["corpus"], note.id) not in dropped]
+        part = block.get("split", split)
+        if part:
+            notes = [note for note in notes if in_split(note, part, table)]
+        if block.get("limit"):
+            random.Random(seed).shuffle(notes)
+        yield notes[: block.get("limit") or None]
+
+
+def _repeat(
+    notes: List[List[AnnotatedNote]], blocks: List[Dict[str, Any]], rng: random.Random
+) -> List[AnnotatedNote]:
+    """Draw one pass: every note `repeat` times, the fraction by chance."""
+    drawn: List[AnnotatedNote] = []
+    for group, block in zip(notes, blocks, strict=True):
+        whole, part = divmod(float(block.get("repeat", 1)), 1.0)
+        drawn.extend(group * int(whole))
+        drawn.extend(note for note in group if part and rng.random() < part)
+    return drawn
+
+
+def to_example(note: AnnotatedNote, nlp: Language, scheme: LabelScheme) -> Example:
+    """Make a training example.
+
+    note (AnnotatedNote): a note.
+    nlp (Language): for its tokenizer.
+    scheme (LabelScheme): labels of the task.
+    RETURNS (Example): the bare tokens beside the same tokens with gold.
+    """
+    return Example(nlp.make_doc(note.text), to_doc(note, nlp.make_doc, scheme))

@@ -1,0 +1,82 @@
+"""`clinbert.TransformerListener.v1`: a listener that refuses missing or foreign features."""
+
+from typing import Any, Callable, List, Optional, Tuple
+
+from spacy.tokens import Doc
+from spacy_transformers.data_classes import TransformerData
+from spacy_transformers.layers import TransformerListener, trfs2arrays
+from spacy_transformers.layers.listener import forward as stock_forward
+from thinc.api import Model, chain
+from thinc.types import Floats2d, Ragged
+
+from .transformer import ClinicalData
+
+
+class OwnedListener(TransformerListener):
+    """A `TransformerListener` that takes data of the component it names, and no other."""
+
+    name = "clinical-listener"
+
+    def __init__(self, upstream_name: str):
+        super().__init__(upstream_name)
+        self._func = forward
+        self.init = init
+        self.sample: List[Doc] = []
+
+
+def OwnedTransformerListener(
+    pooling: Model[Ragged, Floats2d],
+    grad_factor: float = 1.0,
+    upstream: str = "clinbert_transformer",
+) -> Model[List[Doc], List[Floats2d]]:
+    """Connect a component to a clinical transformer earlier in the pipeline.
+
+    pooling (Model[Ragged, Floats2d]): From a token's pieces to its vector.
+    grad_factor (float): Multiplies the gradient into the encoder; 0 detaches it.
+    upstream (str): Name of the transformer component. The wildcard `*` is refused: it would bind
+        to any transformer of the same width.
+    RETURNS (Model): Docs to one vector per token.
+    RAISES (ValueError): `upstream` is the wildcard.
+    """
+    if upstream == "*":
+        raise ValueError(
+            "upstream = '*' may bind to a foreign transformer: name the component, "
+            "as in upstream = 'clinbert_transformer'."
+        )
+    listener = OwnedListener(upstream)
+    model: Model = chain(listener, trfs2arrays(pooling, grad_factor))
+    model.set_ref("listener", listener)
+    return model
+
+
+def init(model: OwnedListener, X: Optional[List[Doc]] = None, Y: Any = None) -> None:
+    """Remember the sample: layers behind are sized by zeros for these Docs, and these alone."""
+    model.sample = list(X or [])
+
+
+def forward(
+    model: OwnedListener, docs: List[Doc], is_train: bool
+) -> Tuple[List[TransformerData], Callable[[Any], Any]]:
+    """Hand on the upstream component's data, after a look at whose it is."""
+    if not is_train or model._batch_id is None:
+        for doc in docs:
+            if not any(doc is known for known in model.sample):
+                _check_owner(doc, model.upstream_name)
+    return stock_forward(model, docs, is_train)
+
+
+def _check_owner(doc: Doc, upstream: str) -> None:
+    data = doc._.trf_data if Doc.has_extension("trf_data") else None
+    if data is None:
+        raise ValueError(
+            f"No transformer data on the Doc: '{upstream}' has not run before this component. Add "
+            "it earlier in the pipeline (and to annotating_components when it is frozen in "
+            "training), and remove it from `disable` or `exclude`."
+        )
+    owner = data.owner if isinstance(data, ClinicalData) else type(data).__name__
+    if owner != upstream:
+        raise ValueError(
+            f"The transformer data on the Doc belongs to '{owner}', but this component was trained "
+            f"on '{upstream}'. A second transformer ran in between and overwrote it: move "
+            f"'{upstream}' behind it, right before the components that listen to it."
+        )

@@ -1,0 +1,238 @@
+"""`clinbert.TokenTagger.v1`: token vectors in, BIOES scores out, entities by the best legal path."""
+
+from typing import Any, Callable, Iterable, List, NamedTuple, Sequence, Tuple, cast
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from spacy.tokens import Doc
+from thinc.api import Model, get_current_ops, torch2xp, xp2torch
+from thinc.types import Floats2d
+
+from ..nets import TokenSpan, TokenTagger as TaggerNet
+from ..nets import tags_to_spans
+from . import features
+from .shims import TorchShim
+
+LONGEST_SEGMENT = 256  # words decoded as one sequence
+Allowed = NDArray[numpy.bool_]
+
+
+class Tagging(NamedTuple):
+    """Scores of the tags of each note's words.
+
+    tokens (List): Per note, the token indices of its words.
+    scores (List[Floats2d]): Per note. Shape (words, tags).
+    """
+
+    tokens: List[NDArray[numpy.int64]]
+    scores: List[Floats2d]
+
+
+class TaggerShim(TorchShim):
+    """A `TokenTagger` network, built when the labels are known or the weights are loaded."""
+
+    def build(self, n_in: int, n_labels: int) -> None:
+        """Make a fresh network. `n_in` is the token vectors' width."""
+        self.cfg.update(n_in=n_in, n_labels=n_labels)
+        self._model = TaggerNet(**self.cfg, **self.settings).to(self.device)
+
+    settings: dict
+
+    def _from_message(self, message: dict) -> None:
+        cfg = message["cfg"]
+        if message["state"]:
+            self.build(cfg["n_in"], cfg["n_labels"])
+        super()._from_message(message)
+
+
+def TokenTagger(
+    tok2vec: Model[List[Doc], List[Floats2d]],
+    hidden: int = 0,
+    char_filters: int = 32,
+    shapes: bool = True,
+    dropout: float = 0.2,
+    decoder: str = "crf",
+    lr_scale: float = 10.0,
+) -> Model[List[Doc], Tagging]:
+    """Build the tagger of `clinbert_ner`.
+
+    tok2vec (Model): One vector per token, usually a `clinbert.TransformerListener.v1`.
+    hidden (int): Width of a hidden layer, 0 for none.
+    char_filters (int): Filters per kernel of the character network, 0 for none.
+    shapes (bool): Use case, length and line-break features.
+    dropout (float): Dropout in the head.
+    decoder (str): `crf` learns transitions; `legal` only forbids illegal ones.
+    lr_scale (float): The head's learning rate as a multiple of the optimizer's.
+    RETURNS (Model): Docs to `Tagging`. `attrs` hold `loss` and `decode`.
+    RAISES (ValueError): Unknown decoder.
+    """
+    if decoder not in ("crf", "legal"):
+        raise ValueError(f"decoder = '{decoder}' is not one of crf, legal.")
+    shim = TaggerShim(None)
+    shim.lr_scale = lr_scale
+    shim.settings = {
+        "n_hidden": hidden,
+        "n_shapes": features.N_SHAPES if shapes else (),
+        "char_filters": char_filters,
+        "n_chars": features.N_CHARS,
+        "dropout": dropout,
+        "learn_transitions": decoder == "crf",
+    }
+    return Model(
+        "token_tagger",
+        forward,
+        init=init,
+        layers=[tok2vec],
+        dims={"nO": None},
+        refs={"tok2vec": tok2vec},
+        attrs={"loss": crf_loss, "decode": decode},
+        shims=[shim],
+    )
+
+
+def init(model: Model, X: Any = None, Y: Any = None) -> None:
+    """Build the network for `nO` labels, unless weights are there already.
+
+    X (Optional[List[Doc]]): A sample.
+    Y (Optional): Unused; the number of labels is the dim `nO`, set by the component.
+    """
+    tok2vec = model.get_ref("tok2vec")
+    tok2vec.initialize(X=X)
+    shim = cast(TaggerShim, model.shims[0])
+    if shim._model is None:
+        width = tok2vec.get_dim("nO") if tok2vec.has_dim("nO") else tok2vec.predict(X[:1])[0].shape[1]
+        shim.build(int(width), model.get_dim("nO"))
+
+
+def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[Tagging, Callable]:
+    """Score the tags of every word that is not white space."""
+    shim = cast(TaggerShim, model.shims[0])
+    vectors, backprop_vectors = model.get_ref("tok2vec")(docs, is_train)
+    found = features.extract(docs)
+    lengths = [len(tokens) for tokens in found.tokens]
+    words = _pick(model, vectors, found.tokens)
+    inputs = xp2torch(words, requires_grad=is_train, device=shim.device)
+    rest = [torch.from_numpy(a).to(shim.device) for a in found[1:]]
+    shim._model.train(is_train)
+    if not sum(lengths):
+        tags = shim._model.output.out_features
+        output = torch.zeros((0, tags))
+    else:
+        with torch.enable_grad() if is_train else torch.inference_mode():
+            output = shim._model(inputs, *rest)
+    scores = Tagging(found.tokens, _split(torch2xp(output.detach()), lengths))
+
+    def backprop(d_scores: List[Floats2d]) -> List[Doc]:
+        d_vectors = [model.ops.alloc2f(*v.shape) for v in vectors]
+        if sum(lengths):
+            d_output = xp2torch(model.ops.xp.concatenate(d_scores), device=shim.device)
+            torch.autograd.backward([output], [d_output])
+            parts = _split(torch2xp(inputs.grad), lengths)
+            for d_vector, tokens, part in zip(d_vectors, found.tokens, parts):
+                d_vector[tokens] = part
+        return backprop_vectors(d_vectors)
+
+    return scores, backprop
+
+
+def crf_loss(
+    model: Model, tagging: Tagging, allowed: Sequence[Allowed]
+) -> Tuple[float, List[Floats2d]]:
+    """Negative log-likelihood of the tag paths that the gold allows, per note of the batch.
+
+    Gradients of the transitions are left in the network for `finish_update`.
+
+    model (Model): The tagger.
+    tagging (Tagging): What `forward` gave.
+    allowed (Sequence[Allowed]): Per note, which tags each word may have. Shape (words, tags).
+    RETURNS (Tuple[float, List[Floats2d]]): Loss, and its gradient for the scores.
+    """
+    net = model.shims[0]._model
+    device = model.shims[0].device
+    n_notes = max(1, len(tagging.scores))
+    grads = [model.ops.alloc2f(*s.shape) for s in tagging.scores]
+    kept = [i for i, s in enumerate(tagging.scores) if len(s) and not allowed[i].all()]
+    if not kept:
+        return 0.0, grads
+    scores = [xp2torch(tagging.scores[i], requires_grad=True, device=device) for i in kept]
+    masks = [torch.from_numpy(allowed[i]).to(device) for i in kept]
+    padded = torch.nn.utils.rnn.pad_sequence(scores, batch_first=True)
+    loss = net.crf(padded, _mask(scores), torch.nn.utils.rnn.pad_sequence(masks, True, True))
+    (loss / n_notes).backward()
+    for i, score in zip(kept, scores):
+        grads[i] = torch2xp(score.grad)
+    return float(loss.detach()) / n_notes, grads
+
+
+def decode(
+    model: Model, tagging: Tagging
+) -> List[Tuple[List[TokenSpan], List[float]]]:
+    """Find the entities on the best legal path, with their probabilities.
+
+    model (Model): The tagger.
+    tagging (Tagging): What `forward` gave.
+    RETURNS (List[Tuple[List[TokenSpan], List[float]]]): Per note, spans in tokens of the Doc
+        (start, end, label) and the probability that each is exactly a mention.
+    """
+    crf = model.shims[0]._model.crf
+    segments = [
+        (note, start, xp2torch(scores[start:end], device=model.shims[0].device))
+        for note, scores in enumerate(tagging.scores)
+        for start, end in cut_segments(get_current_ops().to_numpy(scores))
+    ]
+    results: List[Tuple[List[TokenSpan], List[float]]] = [([], []) for _ in tagging.scores]
+    for batch in _by_length(segments, 64):
+        emissions = torch.nn.utils.rnn.pad_sequence([s for _, _, s in batch], batch_first=True)
+        mask = _mask([s for _, _, s in batch])
+        spans = [tags_to_spans(path) for path in crf.decode(emissions, mask)]
+        probabilities = crf.span_marginals(emissions, mask, spans)
+        for (note, offset, _), found, sure in zip(batch, spans, probabilities):
+            tokens = tagging.tokens[note]
+            results[note][0].extend(
+                (int(tokens[s + offset]), int(tokens[e + offset - 1]) + 1, label)
+                for s, e, label in found
+            )
+            results[note][1].extend(sure)
+    return [_sorted(spans, sure) for spans, sure in results]
+
+
+def cut_segments(scores: NDArray) -> List[Tuple[int, int]]:
+    """Cut a long note after words that are surely outside of entities.
+
+    scores (NDArray): Tag scores, tag 0 is `O`. Shape (words, tags).
+    RETURNS (List[Tuple[int, int]]): Segments of at most `LONGEST_SEGMENT` words.
+    """
+    segments, start = [], 0
+    while len(scores) - start > LONGEST_SEGMENT:
+        window = scores[start + LONGEST_SEGMENT // 2 : start + LONGEST_SEGMENT]
+        margin = window[:, 0] - window[:, 1:].max(axis=1)
+        end = start + LONGEST_SEGMENT // 2 + int(margin.argmax()) + 1
+        segments.append((start, end))
+        start = end
+    return segments + [(start, len(scores))] * (len(scores) > start)
+
+
+def _pick(model: Model, vectors: List[Floats2d], tokens: List[NDArray]) -> Floats2d:
+    rows = [v[t] for v, t in zip(vectors, tokens) if len(t)]
+    n_in = int(model.shims[0].cfg["n_in"])
+    return model.ops.xp.concatenate(rows) if rows else model.ops.alloc2f(0, n_in)
+
+
+def _split(array: Floats2d, lengths: List[int]) -> List[Floats2d]:
+    return get_current_ops().xp.split(array, numpy.cumsum(lengths)[:-1].tolist()) if lengths else []
+
+
+def _mask(scores: Sequence[torch.Tensor]) -> torch.Tensor:
+    lengths = torch.tensor([len(s) for s in scores], device=scores[0].device)
+    return torch.arange(int(lengths.max()), device=lengths.device)[None, :] < lengths[:, None]
+
+
+def _by_length(segments: List[Tuple], size: int) -> Iterable[List[Tuple]]:
+    ordered = sorted(segments, key=lambda segment: len(segment[2]))
+    return (ordered[i : i + size] for i in range(0, len(ordered), size))
+
+
+def _sorted(spans: List[TokenSpan], sure: List[float]) -> Tuple[List[TokenSpan], List[float]]:
+    pairs = sorted(zip(spans, sure))
+    return [span for span, _ in pairs], [probability for _, probability in pairs]

@@ -1,0 +1,146 @@
+"""What a pipeline says about itself: the meta data that ships with it, and the card made of it."""
+
+import re
+from importlib.metadata import requires
+from typing import Any, Dict, List, Mapping
+
+from packaging.requirements import Requirement
+from spacy.cli.package import generate_readme
+
+from clinbert_spacy import __version__
+
+from ..corpora.schema import NEVER_SHIPS, SCHEMAS, may_ship
+
+DISTRIBUTION = "clinbert-spacy"
+NEEDED = ("description", "license", "sources", "performance", "intended_use", "limits")
+SOURCE_NEEDED = ("name", "url", "license", "origin")
+ORIGINS = {
+    "human": "written or annotated by people",
+    "machine": "**machine-made: invented text or labels, no patient and no clinician wrote it**",
+    "mixed": "**partly machine-made: labels or text were produced or changed by a program**",
+}
+
+
+def complete_meta(
+    own: Mapping[str, Any], given: Mapping[str, Any], *, name: str, version: str
+) -> Dict[str, Any]:
+    """Make the meta.json of a pipeline that ships.
+
+    own (Mapping[str, Any]): `nlp.meta`: labels, components, vectors.
+    given (Mapping[str, Any]): description, license, sources, performance, intended_use (str),
+        limits (List[str]), and any other key of spaCy's meta.json.
+    name (str): Package name, with or without the language ("en_clinbert", "clinbert").
+    version (str): Its version.
+    RETURNS (Dict[str, Any]): The meta data.
+    RAISES (ValueError): If something needed is missing or a source may not ship.
+    """
+    missing = [key for key in NEEDED if not given.get(key)]
+    if missing:
+        raise ValueError(
+            f"The meta data of '{name}' lacks {', '.join(missing)}. A package needs all of: "
+            f"{', '.join(NEEDED)}."
+        )
+    meta = {**own, **given, "version": version}
+    meta["name"] = name[len(own["lang"]) + 1 :] if name.startswith(f"{own['lang']}_") else name
+    meta["sources"] = check_sources(given["sources"])
+    ranges = _declared_ranges()
+    transformers = f"spacy-transformers{ranges['spacy-transformers']}"
+    meta.setdefault("requirements", [f"{DISTRIBUTION}>={__version__}", transformers])
+    meta["spacy_version"] = given.get("spacy_version", ranges["spacy"])
+    return meta
+
+
+def check_sources(sources: List[Mapping[str, str]]) -> List[Dict[str, str]]:
+    """Check where weights come from: everything stated, nothing that may not ship.
+
+    sources (List[Mapping[str, str]]): name, url, license (or licence), origin ("human", "machine",
+        "mixed") of each corpus, lexicon and encoder.
+    RETURNS (List[Dict[str, str]]): The same, with the key "license".
+    RAISES (ValueError): Names the source and what is wrong with it.
+    """
+    checked = []
+    for i, given in enumerate(sources):
+        source = {("license" if key == "licence" else key): v for key, v in given.items()}
+        missing = [key for key in SOURCE_NEEDED if not source.get(key)]
+        if missing:
+            label = source.get("name") or f"number {i + 1}"
+            raise ValueError(f"Source {label} lacks {', '.join(missing)}. State it in the meta.")
+        if source["origin"] not in ORIGINS:
+            raise ValueError(
+                f"Source {source['name']} has origin '{source['origin']}', expected one of: "
+                f"{', '.join(ORIGINS)}."
+            )
+        if not _may_ship(source):
+            raise ValueError(
+                f"Source {source['name']} ({source['license']}) is not allowed in weights that "
+                f"ship. Train without it, or keep this pipeline to yourself."
+            )
+        checked.append(source)
+    return checked
+
+
+def model_card(meta: Mapping[str, Any]) -> str:
+    """Write the model card.
+
+    meta (Mapping[str, Any]): What `complete_meta` made.
+    RETURNS (str): Markdown.
+    """
+    rows = [
+        f"| [{s['name']}]({s['url']}) | {s['license']} | {ORIGINS[s['origin']]} |"
+        for s in meta["sources"]
+    ]
+    return "\n".join(
+        [
+            f"# {meta['lang']}_{meta['name']} {meta['version']}",
+            "",
+            generate_readme(dict(meta)).strip(),
+            "",
+            "## Intended use",
+            "",
+            meta["intended_use"],
+            "",
+            "## Limits",
+            "",
+            *[f"- {limit}" for limit in meta["limits"]],
+            "",
+            "## What it was made from",
+            "",
+            "| Source | Licence | Origin |",
+            "| --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def licence_list(meta: Mapping[str, Any]) -> str:
+    """Write the licences of the sources as plain text.
+
+    meta (Mapping[str, Any]): What `complete_meta` made.
+    RETURNS (str): A paragraph a source.
+    """
+    return "\n".join(
+        f"{source['name']}\n  {source['url']}\n  {source['license']}\n"
+        for source in meta["sources"]
+    )
+
+
+def _may_ship(source: Mapping[str, str]) -> bool:
+    name = re.sub(r"[^a-z0-9]+", "_", source["name"].lower()).strip("_")
+    place = _squash(source["name"] + source["url"])
+    banned = any(_squash(entry) in place for entry in NEVER_SHIPS)
+    known = name not in SCHEMAS or may_ship(name)
+    return not banned and known and may_ship(name, source["license"])
+
+
+def _squash(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def _declared_ranges() -> Dict[str, str]:
+    declared = [Requirement(line) for line in requires(DISTRIBUTION) or []]
+    return {
+        requirement.name: ",".join(sorted(map(str, requirement.specifier), reverse=True))
+        for requirement in declared
+        if requirement.marker is None
+    }

@@ -1,0 +1,81 @@
+import json
+
+import pytest
+
+from clinbert_spacy.corpora.dedupe import drop_overlaps, overlaps, word_runs
+from clinbert_spacy.corpora.files import CorpusError
+from clinbert_spacy.corpora.record import AnnotatedNote
+from clinbert_spacy.corpora.splits import (
+    in_split,
+    make_splits,
+    read_excluded,
+    read_splits,
+    split_of,
+    write_excluded,
+    write_splits,
+)
+
+WORDS = [f"word{i}" for i in range(60)]
+
+
+def note(note_id, text, group="", corpus="x"):
+    return AnnotatedNote(note_id, text, group=group, meta={"corpus": corpus})
+
+
+def test_groups_stay_together_and_shares_hold():
+    notes = [note(str(i), f"text {i}", f"patient{i // 3}") for i in range(3000)]
+    splits = make_splits(notes, seed=1)
+    by_group = {}
+    for entry in splits.values():
+        by_group.setdefault(entry["group"], set()).add(entry["split"])
+    assert all(len(parts) == 1 for parts in by_group.values())
+    train = sum(entry["split"] == "train" for entry in splits.values()) / 3000
+    assert 0.75 < train < 0.85
+    assert make_splits(notes, seed=1) == splits != make_splits(notes, seed=2)
+
+
+def test_shares_are_checked():
+    with pytest.raises(CorpusError, match="add up to 1"):
+        split_of("a", shares={"train": 0.5})
+
+
+def test_manifest_round_trip_and_changed_text(tmp_path):
+    notes = [note("1", "one"), note("2", "two")]
+    write_splits(make_splits(notes), tmp_path / "m.json")
+    table = read_splits(tmp_path / "m.json")
+    assert sum(in_split(notes[0], part, table) for part in ("train", "dev", "test")) == 1
+    with pytest.raises(CorpusError, match="not the one that was split"):
+        in_split(note("1", "changed"), "train", table)
+    with pytest.raises(CorpusError, match="not found"):
+        in_split(note("3", "new"), "train", table)
+    (tmp_path / "bad.json").write_text(json.dumps({"notes": [{"id": 1}]}))
+    with pytest.raises(CorpusError, match="another layout"):
+        read_splits(tmp_path / "bad.json")
+
+
+def test_excluded_round_trip(tmp_path):
+    write_excluded({("a", "2"), ("a", "1")}, tmp_path / "e.json", "why")
+    assert read_excluded(tmp_path / "e.json") == {("a", "1"), ("a", "2")}
+
+
+def test_overlaps_by_note_pubmed_id_and_text():
+    held = [note("1", " ".join(WORDS[:40]), "1234567", "held")]
+    candidates = [
+        note("1", "anything", "9", "held"),
+        note("s1", "short", "1234567"),
+        note("copy", "Before: " + " ".join(WORDS[10:24]).upper() + ", after", "7654321"),
+        note("two_runs", " ".join(WORDS[10:23]), "7654322"),
+        note("far", " ".join(WORDS[40:]), "7654323"),
+        note("patient", "other", "p1"),
+    ]
+    assert overlaps(candidates, held) == {
+        ("held", "1"): "held out",
+        ("x", "s1"): "PubMed id",
+        ("x", "copy"): "text",
+    }
+    assert [n.id for n in drop_overlaps(candidates, held)] == ["two_runs", "far", "patient"]
+
+
+def test_word_runs_ignore_case_and_punctuation():
+    assert word_runs("A, b c!", 2) == word_runs("a B-c", 2)
+    assert word_runs("one two") == set()

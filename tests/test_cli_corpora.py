@@ -1,0 +1,155 @@
+import hashlib
+import json
+from pathlib import Path
+
+import numpy
+import pytest
+import spacy
+from typer.testing import CliRunner
+
+from clinbert_spacy import cli_args
+from clinbert_spacy.cli import app
+
+PUBTATOR = (
+    "1|t|Aspirin and rash.\n1|a|Nothing else.\n1\t0\t7\tAspirin\tChemical\tD001241\n"
+    "1\t12\t16\trash\tDisease\tD005076\n"
+)
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project with one public and one private asset, and a folder that holds the public one."""
+    folder = tmp_path / "at_hand"
+    folder.mkdir()
+    (folder / "toy.txt").write_text("toy")
+    digest = hashlib.md5(b"toy", usedforsecurity=False).hexdigest()
+    path = tmp_path / "project.yml"
+    path.write_text(
+        f"assets:\n- dest: assets/toy.txt\n  url: file:///nowhere\n  checksum: '{digest}'\n"
+        "- dest: assets/n2c2\n"
+    )
+    return path, folder
+
+
+def test_fetch_takes_and_verifies(project):
+    path, folder = project
+    result = invoke("fetch", "--from", folder, "--project", path)
+    assert result.exit_code == 0, result.output
+    assert "copied" in result.stdout and "n2c2" in result.stdout
+    assert (path.parent / "assets" / "toy.txt").read_text() == "toy"
+
+
+def test_fetch_fails_on_a_mismatch(project):
+    path, folder = project
+    (folder / "toy.txt").write_text("other")
+    result = invoke("fetch", "--from", folder, "--project", path)
+    assert result.exit_code == 1
+    assert "Not usable: toy.txt" in result.stderr and "mismatch" in result.stdout
+    assert not (path.parent / "assets" / "toy.txt").exists()
+
+
+@pytest.mark.parametrize("names", [["nothing"], ["n2c2"]])
+def test_fetch_of_what_cannot_be_had(project, names):
+    path, folder = project
+    assert invoke("fetch", *names, "--from", folder, "--project", path).exit_code == 1
+    assert invoke("fetch", *names, "--project", path.parent / "no.yml").exit_code == 1
+
+
+def test_convert_reports_per_label(tmp_path):
+    source, output = tmp_path / "in.txt", tmp_path / "out.spacy"
+    source.write_text(PUBTATOR)
+    result = invoke("convert", source, "--corpus", "bc5cdr", "--output", output)
+    assert result.exit_code == 0, result.output
+    assert "DISEASE | SYMPTOM" in result.stdout
+    assert "1 notes, 2 mentions" in result.stdout and "1 notes written" in result.stdout
+    assert output.is_file()
+
+
+def test_convert_bad_input(tmp_path):
+    assert invoke("convert", tmp_path / "no.txt", "--corpus", "bc5cdr").exit_code == 1
+    (tmp_path / "in.txt").write_text(PUBTATOR.replace("0\t7", "0\t9"))
+    result = invoke("convert", tmp_path / "in.txt", "--corpus", "bc5cdr", "--to", "nothing")
+    assert result.exit_code == 1 and "'nothing'" in result.stderr
+
+
+@pytest.mark.parametrize("config", [None, "[nlp]\nlang = 'en'\n", "[training\n"])
+def test_train_bad_config_is_one_clear_error(tmp_path, config):
+    path = tmp_path / "train.cfg"
+    if config is not None:
+        path.write_text(config)
+    result = invoke("train", path, "--output", tmp_path / "out", "--training.max_steps", "1")
+    assert result.exit_code in (1, 2)
+    assert result.stderr.startswith("Error: ") and len(result.stderr.strip().splitlines()) == 1
+
+
+def test_package_bad_meta(tmp_path):
+    spacy.blank("en").to_disk(tmp_path / "model")
+    meta = tmp_path / "meta.json"
+    arguments = ["package", tmp_path / "model", tmp_path, "--version", "0.1.0", "--meta", meta]
+    assert "No such file" in invoke(*arguments).stderr
+    for content, message in [("{", "is not JSON"), ("[]", "holds a list"), ("{}", "lacks")]:
+        meta.write_text(content)
+        result = invoke(*arguments)
+        assert result.exit_code == 1 and message in result.stderr
+
+
+def test_figures_for_the_card(tmp_path):
+    path = tmp_path / "r.json"
+    score = {"value": 0.5, "low": 0.4, "high": 0.6}
+    scores = dict.fromkeys(("precision", "recall", "f", "macro_f"), score)
+    path.write_text(json.dumps({"corpus": "ncbi", **scores}))
+    assert cli_args.read_figures([path])["ncbi_ents_f"] == 0.5
+    path.write_text("{}")
+    with pytest.raises(ValueError, match="holds no scores"):
+        cli_args.read_figures([path])
+
+
+@pytest.fixture
+def transformer_folder(make_nlp, make_examples, tmp_path):
+    nlp = make_nlp()
+    nlp.initialize(lambda: make_examples(nlp))
+    nlp.to_disk(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_embed_annotate_and_benchmark_with_a_transformer(transformer_folder, checkpoint, tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.txt").write_text("The patient takes aspirin. No rash.")
+    (notes / "b.txt").write_text(" \n")
+    pipeline = ["--pipeline", transformer_folder]
+    for unit, ids in [("note", ["a.txt", "b.txt"]), ("sentence", ["a.txt:0-26", "a.txt:27-35"])]:
+        output = tmp_path / f"{unit}.npz"
+        result = invoke("embed", notes, "--output", output, "--unit", unit, *pipeline)
+        assert result.exit_code == 0, result.output
+        found = numpy.load(output)
+        assert list(found["ids"])[:2] == ids and found["vectors"].shape[1] == 32
+    result = invoke("annotate", notes, "--output", tmp_path / "out.jsonl", *pipeline)
+    assert result.exit_code == 0, result.output
+    record = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
+    assert record["n_chars"] == 35 and record["coverage"].get("truncated", 0) == 0
+    output, html = tmp_path / "speed.json", tmp_path / "speed.html"
+    arguments = ["--stock", checkpoint, "--rounds", 1, "--output", output, "--html", html]
+    result = invoke("benchmark", transformer_folder, "--notes", notes, *arguments)
+    assert result.exit_code == 0, result.output
+    speed = json.loads(output.read_text())
+    assert [row["name"] for row in speed["rows"]] == ["pipeline", "stock", "encoder"]
+    assert speed["n_words"] == 6 and speed["rows"][0]["time_ratio"] == 1.0
+    assert "Speed and memory" in html.read_text()
+
+
+def test_embed_bad_arguments(transformer_folder, tmp_path):
+    Path(tmp_path / "a.txt").write_text("rash")
+    base = ["embed", tmp_path / "a.txt", "--pipeline", transformer_folder, "--output"]
+    for arguments, message in [
+        ([tmp_path / "v.txt"], "expected a name that ends in one of"),
+        ([tmp_path / "v.npz", "--unit", "word"], "expected one of note, sentence"),
+        ([tmp_path / "v.npz", "--pooling", "min"], "Unknown pooling"),
+    ]:
+        result = invoke(*base, *arguments)
+        assert result.exit_code == 1 and message in result.stderr
+        assert not list(tmp_path.glob("v*"))
