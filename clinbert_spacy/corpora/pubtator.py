@@ -151,6 +151,8 @@ def _mention_line(note: AnnotatedNote, mention: Mention) -> str:
     cells = [note.id, str(mention.start), str(mention.end), text, mention.label]
     if "\t" in text or "\t" in names:
         raise _unfit(note, "no tab inside a mention", mention.id)
+    if any(concept_ids(concept) != (concept,) for concept in mention.concepts):
+        raise _unfit(note, "concepts other than -1, without | , or outer space", mention.id)
     cells.append("|".join(mention.concepts) or UNLINKED)
     return "\t".join([*cells, names] if names else cells)
 

@@ -140,14 +140,14 @@ def count_matches(
     gold (Iterable[CharSpan]): (start, end, allowed labels joined by "|").
     predicted (Iterable[CharSpan]): (start, end, label).
     covered (Optional[Iterable[str]]): labels that the corpus annotates; a prediction with another
-        label that no gold mention allows is neither right nor wrong. None: all labels count.
+        label that no gold mention allows is neither right nor wrong; a gold mention counts even
+        if its label is not covered (true, but not marked everywhere). None: all labels count.
     unknown (Iterable[Sequence[int]]): (start, end) of text on which the corpus is silent; a
         prediction that touches it is right if a gold mention says so, else it does not count.
     RETURNS (Dict[str, Counts]): counts per label that occurs.
     """
     known = None if covered is None else set(covered)
     wanted, found = _by_span(gold), _by_span(predicted)
-    _check_covered(wanted, known)
     silent = sorted((int(start), int(end)) for start, end in unknown)
     counts: LabelCounts = {}
     for span in wanted.keys() | found.keys():
@@ -266,15 +266,6 @@ def _by_span(mentions: Iterable[CharSpan]) -> Dict[Tuple[int, int], set]:
     for start, end, label in mentions:
         spans.setdefault((start, end), set()).add(label)
     return spans
-
-
-def _check_covered(wanted: Mapping[Any, set], known: Optional[set]) -> None:
-    for mention in {mention for mentions in wanted.values() for mention in mentions}:
-        if known is not None and known.isdisjoint(mention.split("|")):
-            raise ValueError(
-                f"Gold label {mention!r} is outside the labels that the corpus says it covers "
-                f"({sorted(known)}). Mend the corpus' entry in the label schema."
-            )
 
 
 def _match(wanted: List[str], found: List[str]) -> Dict[str, str]:

@@ -1,6 +1,7 @@
 """The door between thinc and torch: safetensors instead of pickle, autocast on any device."""
 
 import contextlib
+import os
 from typing import Any, Dict, Iterator, Mapping
 
 import srsly
@@ -10,6 +11,11 @@ from safetensors.torch import save as save_safetensors
 from thinc.api import Optimizer, PyTorchShim, get_torch_default_device
 from thinc.shims import Shim
 from thinc.util import xp2torch
+
+# OpenMP's thread pool does not survive a fork: without this, a worker of nlp.pipe(n_process=2)
+# waits for ever when the parent has computed before. One thread a worker is right there anyway.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 SAVE_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 

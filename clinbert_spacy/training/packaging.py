@@ -131,10 +131,7 @@ def _check_names(model_dir: Path, name: str, version: str) -> None:
 
 
 def _write_stage(nlp: Language, stage: Path, meta: Mapping[str, Any]) -> None:
-    for node in _nodes(nlp):
-        # saved with the weights: the folder an encoder came from, for one
-        texts = {key: value for key, value in node.attrs.items() if isinstance(value, str)}
-        node.attrs.update(strip_paths(texts)[0])
+    _forget_folders(nlp)
     nlp.to_disk(stage)
     config = Config().from_disk(stage / "config.cfg", interpolate=False)
     given = [value for value in config.get("paths", {}).values() if isinstance(value, str)]
@@ -145,6 +142,16 @@ def _write_stage(nlp: Language, stage: Path, meta: Mapping[str, Any]) -> None:
     (stage / "README.md").write_text(model_card(meta), encoding="utf8")
     (stage / "LICENSES_SOURCES").write_text(licence_list(meta), encoding="utf8")
     _check_leaks(stage, [*found, *strip_paths(given)[1]])
+
+
+def _forget_folders(nlp: Language) -> None:
+    """What is saved with the weights may name the folder that an encoder came from."""
+    for node in _nodes(nlp):
+        texts = {key: value for key, value in node.attrs.items() if isinstance(value, str)}
+        node.attrs.update(strip_paths(texts)[0])
+        for shim in node.shims:
+            if hasattr(shim, "hf_config"):
+                shim.hf_config = strip_paths(shim.hf_config)[0]
 
 
 def _check_leaks(stage: Path, paths: List[str]) -> None:

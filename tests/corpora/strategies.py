@@ -5,6 +5,7 @@ from clinbert_spacy.corpora.record import AnnotatedNote, Mention, Relation
 
 WORDS = st.text(alphabet="abcXYZ019_-", min_size=1, max_size=8)
 LABELS = st.text(alphabet="abcXYZ_-", min_size=1, max_size=8)
+CONCEPTS = WORDS.filter(lambda word: word != "-1")  # -1 says that there is none
 # Combining marks, an emoji outside the BMP, a non-breaking space, tabs: all count as characters.
 PLAIN = "ab Z.,é\u0301😀\u00a0/(%"
 LINES = PLAIN + "\n"
@@ -28,7 +29,7 @@ def notes(draw, alphabet, pieces=3, attributes=True, relations="mention", flags=
     extra = st.dictionaries(WORDS, values, max_size=2) if attributes else st.just({})
     found = draw(st.lists(spans(text, pieces), max_size=5))
     mentions = tuple(
-        Mention(f"T{i}", draw(WORDS), span, tuple(draw(st.lists(WORDS, max_size=2))), draw(extra))
+        Mention(f"T{i}", draw(WORDS), span, tuple(draw(st.lists(CONCEPTS, max_size=2))), draw(extra))
         for i, span in enumerate(found, 1)
     )
     ends = WORDS if relations == "concept" else st.sampled_from([m.id for m in mentions] or [""])

@@ -52,7 +52,7 @@ def test_ncbi():
     notes = read("ncbi", "train")
     assert len(notes) == 592  # one of the 593 is there twice
     assert sum(labels(read("ncbi", "dev")).values()) == 787
-    assert sum(len(note.meta.get("mismatches", ())) for note in notes) == 1
+    assert not any(note.meta.get("mismatches") for note in notes)
 
 
 @pytest.mark.parametrize("name", ["maccrobat", "chia", "lct", "biored"])
@@ -72,7 +72,8 @@ def test_ade_strings_stand_in_their_sentences():
 
 @pytest.mark.parametrize("name", ["bc5cdr", "ncbi"])
 def test_the_tokenizer_expresses_the_gold(name):
-    report = convert(FOLDER / FOLDERS.get(name, name), name, make_doc=clinical_make_doc(), to="brat")
+    folder = FOLDER / FOLDERS.get(name, name)
+    report = convert(folder, name, to="brat", parts=["dev"], make_doc=clinical_make_doc())
     assert report["unexpressible"] / report["mentions"] < 0.005
 
 

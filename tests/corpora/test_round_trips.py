@@ -86,6 +86,8 @@ def test_pubtator_keeps_title_abstract_composites_and_novelty(tmp_path):
             "mentions": (Mention("T1", "X", ((0, 1),)),),
             "relations": (Relation("R1", "r", "T1", "T1"),),
         },
+        {"mentions": (Mention("T1", "X", ((0, 1),), ("-1",)),)},
+        {"mentions": (Mention("T1", "X", ((0, 1),), ("a|b",)),)},
         {"relations": (Relation("R1", "7", "8", "9"),), "meta": {"relations": "concept"}},
     ],
 )

@@ -4,10 +4,20 @@ from typing import Dict, List
 
 import numpy
 import pytest
-from toy_training import toy_config
 
+from clinbert_spacy.training import checkpoint
 from clinbert_spacy.training.loop import train
 from clinbert_spacy.training.state import get_weights
+
+from .toy_training import toy_config
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_fsync():
+    """Flushing protects from power cuts, which no test makes, and takes most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint.os, "fsync", lambda descriptor: None)
+        yield
 
 
 @dataclass

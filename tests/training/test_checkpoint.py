@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from clinbert_spacy.training import checkpoint
 from clinbert_spacy.training.checkpoint import (
     WriteError,
     check_same_config,
@@ -24,6 +25,13 @@ def test_folder_is_replaced_as_a_whole(tmp_path):
     replace_folder(target, write_text("new"))
     assert [path.name for path in target.iterdir()] == ["a.txt"]
     assert [path.name for path in tmp_path.iterdir()] == ["thing"]
+
+
+def test_everything_is_flushed_before_the_rename(tmp_path, monkeypatch):
+    target, flushed = tmp_path / "thing", []
+    monkeypatch.setattr(checkpoint.os, "fsync", lambda _: flushed.append(target.exists()))
+    replace_folder(target, write_text("new"))
+    assert flushed == [False, False, True]  # the file, its folder; then the folder's parent
 
 
 def test_full_disk_keeps_what_was_there(tmp_path):

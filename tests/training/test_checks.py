@@ -1,7 +1,6 @@
 import pytest
 import spacy
 from thinc.api import Config
-from toy_training import toy_config
 
 from clinbert_spacy.training.checks import (
     check_listeners,
@@ -9,6 +8,8 @@ from clinbert_spacy.training.checks import (
     link_listeners,
     read_config,
 )
+
+from .toy_training import toy_config
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,13 @@ import numpy
 import pytest
 import spacy
 from spacy.util import registry
-from test_card import GIVEN
-from toy_training import toy_config
 
 from clinbert_spacy.training.loop import train
 from clinbert_spacy.training.packaging import build_package
 from clinbert_spacy.training.state import get_fixed, get_weights
+
+from .test_card import GIVEN
+from .toy_training import toy_config
 
 
 class Killed(Exception):

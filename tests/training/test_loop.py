@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy
 import pytest
 import spacy
-from toy_training import toy_config
 
 from clinbert_spacy.training import checkpoint, loop
 from clinbert_spacy.training.loop import train
 from clinbert_spacy.training.state import get_weights
+
+from .toy_training import toy_config
 
 
 class Killed(Exception):
@@ -195,7 +196,7 @@ def test_changed_data_is_refused(tmp_path, monkeypatch):
 
 
 def frozen_config(tmp_path, whole_run, frozen):
-    config = toy_config(training__max_steps=12)
+    config = toy_config(training__max_steps=7)
     config["training"]["frozen_components"] = frozen
     for name in ("tok2vec", "tagger", "ner"):
         config["components"][name] = {"source": str(whole_run.output / "model-last")}
@@ -208,7 +209,7 @@ def test_frozen_last_listener_does_not_stop_the_encoder(tmp_path, whole_run):
     after = get_weights(train(config, tmp_path / "whole"))
     learned = {name.split("/")[0] for name in after if (after[name] != before[name]).any()}
     assert learned == {"tok2vec", "tagger"}
-    interrupt(tmp_path / "cut", 8, config)
+    interrupt(tmp_path / "cut", 6, config)
     assert_same(get_weights(train(config, tmp_path / "cut", resume=True)), after)
 
 

@@ -4,11 +4,12 @@ import zipfile
 import pytest
 import spacy
 import torch
-from test_card import GIVEN
-from toy_training import torch_tagger  # noqa: F401
 
 from clinbert_spacy.training import packaging
 from clinbert_spacy.training.packaging import build_package, install_package, strip_paths
+
+from .test_card import GIVEN
+from .toy_training import torch_tagger  # noqa: F401
 
 
 @pytest.fixture(scope="module")

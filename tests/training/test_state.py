@@ -2,7 +2,6 @@ import numpy
 import pytest
 from spacy.training.initialize import init_nlp
 from thinc.api import Adam, Linear, to_numpy
-from toy_training import create_corpus, toy_config
 
 from clinbert_spacy.training.state import (
     bake_averages,
@@ -11,6 +10,8 @@ from clinbert_spacy.training.state import (
     set_optimizer_state,
     set_weights,
 )
+
+from .toy_training import create_corpus, toy_config
 
 
 @pytest.fixture
