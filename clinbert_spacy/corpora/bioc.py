@@ -172,7 +172,9 @@ def _check_xml(note: AnnotatedNote) -> None:
         raise CorpusError(f"Note {note.id!r}: expected an id without outer space.")
     concepts = [c for mention in note.mentions for c in mention.concepts]
     if any(concept_ids(concept) != (concept,) for concept in concepts):
-        raise CorpusError(f"Note {note.id!r}: a BioC concept is not -1 and has no '|', ',' or outer space.")
+        raise CorpusError(
+            f"Note {note.id!r}: a BioC concept is not -1 and has no '|', ',' or outer space."
+        )
 
 
 def _holds(char: str) -> bool:

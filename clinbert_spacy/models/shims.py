@@ -83,14 +83,11 @@ class TorchShim(PyTorchShim):
         return super().device if self._model is not None else get_torch_default_device()
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Take the optimizer's step, lengthened by `lr_scale`, and clear the gradients."""
-        if self.lr_scale == 1.0:
-            super().finish_update(optimizer)
-            return
-        before = {name: p.data.clone() for name, p in self._model.named_parameters()}
+        """Take the optimizer's step at `lr_scale` times its learning rate; clear the gradients."""
+        rate = optimizer.learn_rate
+        optimizer.learn_rate = rate * self.lr_scale
         super().finish_update(optimizer)
-        for name, parameter in self._model.named_parameters():
-            parameter.data = before[name].lerp(parameter.data, self.lr_scale)
+        optimizer.learn_rate = rate
 
     @contextlib.contextmanager
     def precision(self, training: bool = False) -> Iterator[None]:

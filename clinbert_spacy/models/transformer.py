@@ -39,6 +39,12 @@ class EncoderShim(TorchShim):
 
     pieces: Optional[WordPieces] = None
     hf_config: Dict[str, Any]
+    frozen_layers: int = 0
+
+    def set_network(self, transformer: torch.nn.Module, n_mixed: Optional[int]) -> None:
+        """Take a network in, its lower parts out of training."""
+        freeze_layers(transformer, self.frozen_layers)
+        self._model = ClinicalEncoder(transformer, n_mixed).to(self.device)
 
     def _to_message(self) -> Dict[str, Any]:
         message = super()._to_message()
@@ -56,7 +62,7 @@ class EncoderShim(TorchShim):
         if "config" in message:
             self.hf_config = message["config"]
             self.pieces = WordPieces(message["tokenizer"], message["special"])
-            self._model = ClinicalEncoder(build_transformer(self.hf_config), message["n_mixed"])
+            self.set_network(build_transformer(self.hf_config), message["n_mixed"])
         super()._from_message(message)
 
     @property
@@ -157,6 +163,7 @@ def ClinicalTransformer(
     _check_choice("precision", precision, ("auto", "float32", "bfloat16"))
     shim = EncoderShim(None)
     shim.autocast = "none" if precision == "float32" else precision
+    shim.frozen_layers = frozen_layers
     attrs = {
         "name": name,
         "window": window,
@@ -164,7 +171,6 @@ def ClinicalTransformer(
         "batch_pieces": batch_pieces,
         "max_train_windows": max_train_windows,
         "layers": layers,
-        "frozen_layers": frozen_layers,
         "tokenizer_config": dict(tokenizer_config),
         "transformer_config": dict(transformer_config),
         "owner": owner,
@@ -203,8 +209,7 @@ def init(model: Model, X: Any = None, Y: Any = None) -> None:
         n_mixed = _count_layers(loaded.config) if attrs["layers"] == "mix" else None
         shim.hf_config = loaded.config
         shim.pieces = WordPieces(loaded.tokenizer, loaded.special)
-        shim._model = ClinicalEncoder(loaded.transformer, n_mixed).to(shim.device)
-    freeze_layers(shim._model.transformer, model.attrs["frozen_layers"])
+        shim.set_network(loaded.transformer, n_mixed)
     model.set_dim("nO", int(shim.hf_config["hidden_size"]))
 
 

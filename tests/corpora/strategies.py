@@ -27,9 +27,10 @@ def notes(draw, alphabet, pieces=3, attributes=True, relations="mention", flags=
     text = draw(st.text(alphabet=alphabet, min_size=8, max_size=60))
     values = st.one_of(WORDS, st.just(True)) if flags else WORDS
     extra = st.dictionaries(WORDS, values, max_size=2) if attributes else st.just({})
+    concepts = st.lists(CONCEPTS, max_size=2)
     found = draw(st.lists(spans(text, pieces), max_size=5))
     mentions = tuple(
-        Mention(f"T{i}", draw(WORDS), span, tuple(draw(st.lists(CONCEPTS, max_size=2))), draw(extra))
+        Mention(f"T{i}", draw(WORDS), span, tuple(draw(concepts)), draw(extra))
         for i, span in enumerate(found, 1)
     )
     ends = WORDS if relations == "concept" else st.sampled_from([m.id for m in mentions] or [""])

@@ -148,9 +148,14 @@ def test_layer_mix_learns_and_reloads(checkpoint):
     assert torch.equal(copy.shims[0]._model.mix.weights, mix)
 
 
-def test_frozen_layers_get_no_gradient(checkpoint):
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_frozen_layers_get_no_gradient(checkpoint, reloaded):
     model = ClinicalTransformer(str(checkpoint), window=20, context=4, frozen_layers=2)
     model.initialize()
+    if reloaded:
+        model = ClinicalTransformer("x", window=20, context=4, frozen_layers=2).from_bytes(
+            model.to_bytes()
+        )
     batch, backprop = model.begin_update(make_docs("aspirin fever"))
     # Not all ones: a layer norm's outputs sum to a constant.
     d_hidden = numpy.random.normal(size=batch.doc_data[0].tensors[0].shape).astype("f")
