@@ -1,6 +1,7 @@
 """Strict entity scores: exact character span and type, micro over every gold mention."""
 
 from dataclasses import astuple, dataclass
+from functools import partial
 from typing import (
     Any,
     Callable,
@@ -60,13 +61,12 @@ def make_ner_scorer(source: str = "spans") -> Scorer:
     if source not in ("spans", "ents"):
         raise ValueError(f"ner_scorer: source is {source!r}; expected 'spans' or 'ents'.")
 
-    def scorer(examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
-        return score_examples(examples, source)
-
-    return scorer
+    return partial(score_examples, source=source)
 
 
-def score_examples(examples: Iterable[Example], source: str = "spans") -> Dict[str, Any]:
+def score_examples(
+    examples: Iterable[Example], source: str = "spans", **kwargs: Any
+) -> Dict[str, Any]:
     """Score Examples whose references carry gold as `clinbert.Corpus.v1` writes it.
 
     A reference without the group is read by its `ents` (any label counts), so that plain spaCy

@@ -60,7 +60,7 @@ def forward(
     """Hand on the upstream component's data, after a look at whose it is."""
     if not is_train or model._batch_id is None:
         for doc in docs:
-            if not any(doc is known for known in model.sample):
+            if len(doc) and not any(doc is known for known in model.sample):
                 _check_owner(doc, model.upstream_name)
     return stock_forward(model, docs, is_train)
 

@@ -130,7 +130,8 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[Tagging, Cal
             torch.autograd.backward([output], [d_output])
             parts = _split(torch2xp(inputs.grad), lengths)
             for d_vector, tokens, part in zip(d_vectors, found.tokens, parts):
-                d_vector[tokens] = part
+                if len(tokens):
+                    d_vector[tokens] = part
         return backprop_vectors(d_vectors)
 
     return scores, backprop

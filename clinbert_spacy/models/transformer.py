@@ -194,8 +194,8 @@ def ClinicalTok2Vec(
     grad_factor (float): Multiplies the gradient into the encoder.
     RETURNS (Model): Docs to one vector per token.
     """
-    split: Model = Model("split_clinical_batch", _forward_split)
-    return chain(transformer, split, trfs2arrays(pooling, grad_factor))
+    # Nested as replace_listeners leaves it, so that a saved pipeline finds the same nodes.
+    return chain(_replace_listener(transformer), trfs2arrays(pooling, grad_factor))
 
 
 def init(model: Model, X: Any = None, Y: Any = None) -> None:
