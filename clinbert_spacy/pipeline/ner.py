@@ -171,6 +171,8 @@ class ClinicalNER(TrainablePipe):
         RETURNS (List): Per note, spans (start, end, label number) and their probabilities.
         """
         docs = list(docs)
+        if not any(len(doc) for doc in docs):
+            return [([], []) for _ in docs]
         return self.model.attrs["decode"](self.model, self.model.predict(docs))
 
     def set_annotations(self, docs: Iterable[Doc], scores: List) -> None:
