@@ -21,7 +21,8 @@ class LayerMix(nn.Module):
     def forward(self, layers: Tensor) -> Tensor:
         """Mix `(n_layers, batch, length, width)` to `(batch, length, width)`."""
         shares = torch.softmax(self.weights, dim=0)
-        return torch.einsum("l,lbtw->btw", shares, layers.float())
+        # A sum and not einsum, which autocast would run in half precision.
+        return (shares.view(-1, 1, 1, 1) * layers.float()).sum(0)
 
 
 class ClinicalEncoder(nn.Module):
@@ -63,7 +64,7 @@ def legal_moves(num_labels: int) -> Tuple[Tensor, Tensor, Tensor]:
     """Boolean (K,K) transitions, (K,) starts and (K,) ends that BIOES allows."""
     k = num_tags(num_labels)
     role = torch.tensor([-1] + [B, I, E, S] * num_labels)
-    label = torch.tensor([-1] + [l for l in range(num_labels) for _ in range(4)])
+    label = torch.tensor([-1] + [n for n in range(num_labels) for _ in range(4)])
     opened = (role == B) | (role == I)  # the mention goes on after this tag
     inside = (role == I) | (role == E)  # the mention went on before this tag
     same = label.view(k, 1) == label.view(1, k)
@@ -140,8 +141,18 @@ class BioesCRF(nn.Module):
         log_z = self.log_partition(both, torch.cat([mask, mask]))
         free, held = log_z.chunk(2)
         loss = free - held
-        usable = mask[:, 0] & (held.detach() > NEG / 2)
+        usable = self.has_legal_path(mask, allowed)
         return torch.where(usable, loss, torch.zeros_like(loss)).sum()
+
+    @torch.no_grad()
+    def has_legal_path(self, mask: Tensor, allowed: Tensor) -> Tensor:
+        """(B,) whether a legal path runs through the allowed tags; False without words."""
+        moves = self.moves.float()
+        reached = self.starts & allowed[:, 0]
+        for t in range(1, allowed.shape[1]):
+            step = ((reached.float() @ moves) > 0) & allowed[:, t]
+            reached = torch.where(mask[:, t : t + 1], step, reached)
+        return mask[:, 0] & (reached & self.ends).any(1)
 
     def log_partition(self, emissions: Tensor, mask: Tensor) -> Tensor:
         """(B,) log of the summed exp-scores of all legal paths."""
@@ -179,7 +190,7 @@ class BioesCRF(nn.Module):
         self, emissions: Tensor, mask: Tensor, spans: Sequence[Sequence[TokenSpan]]
     ) -> List[List[float]]:
         """Probability that each asked-for span is exactly a mention, per sequence."""
-        rows = [(b, s, e - 1, l) for b, row in enumerate(spans) for s, e, l in row]
+        rows = [(b, s, e - 1, n) for b, row in enumerate(spans) for s, e, n in row]
         if not rows:
             return [[] for _ in spans]
         seq, start, stop, label = torch.tensor(rows, device=emissions.device).unbind(1)
@@ -192,11 +203,17 @@ class BioesCRF(nn.Module):
         inner = (stop - start - 1).clamp(min=0)
         inner_emit = sums[seq, (stop - 1).clamp(min=0), tag_i] - sums[seq, start, tag_i]
         via_inner = (
-            trans[tag_b, tag_i] + trans[tag_i, tag_e] + inner_emit + (inner - 1) * trans[tag_i, tag_i]
+            trans[tag_b, tag_i]
+            + trans[tag_i, tag_e]
+            + inner_emit
+            + (inner - 1) * trans[tag_i, tag_i]
         )
         bridge = torch.where(inner > 0, via_inner, trans[tag_b, tag_e])
         multi = (
-            alphas[seq, start, tag_b] + bridge + emissions[seq, stop, tag_e] + betas[seq, stop, tag_e]
+            alphas[seq, start, tag_b]
+            + bridge
+            + emissions[seq, stop, tag_e]
+            + betas[seq, stop, tag_e]
         )
         probs = (torch.where(start == stop, single, multi) - log_z[seq]).exp().clamp(max=1.0)
         flat = iter(probs.tolist())

@@ -13,10 +13,9 @@ from spacy.tokens import Span, SpanGroup
 from spacy.training import Example
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS = (
-    "the patient takes aspirin and lisinopril for hypertension but has no rash nausea after "
-    "10 mg daily stopped due to cough diabetes denies fever was given"
-).split()
+TEXT = """the patient takes aspirin and lisinopril for hypertension but has no rash nausea
+after 10 mg daily stopped due to cough diabetes denies fever was given"""
+WORDS = TEXT.split()
 LETTERS = [c for c in "abcdefghijklmnopqrstuvwxyz0123456789.,-/%()"]
 
 

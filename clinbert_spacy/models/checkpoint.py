@@ -8,6 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence
 import numpy
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig
 from transformers.modeling_utils import no_init_weights
@@ -76,7 +77,7 @@ def load_checkpoint(
         config = AutoConfig.from_pretrained(source, **transformer_config)
         tokenizer = AutoTokenizer.from_pretrained(source, **{"use_fast": True, **tokenizer_config})
         transformer = AutoModel.from_pretrained(source, config=config, **_no_pooler(config))
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(_remedy(name, source, error)) from error
     _check_case(tokenizer, name)
     limit = _max_length(tokenizer, config)
@@ -137,8 +138,10 @@ class WordPieces:
     def _encode(self, words: List[str]) -> List[List[int]]:
         parts = [[w[i : i + LONGEST_WORD] for i in range(0, len(w), LONGEST_WORD)] for w in words]
         flat = [[part] for word in parts for part in word]
-        encoded = iter(self.backend.encode_batch(flat, is_pretokenized=True, add_special_tokens=False))
-        pieces = [[i for part in word for i in next(encoded).ids] for word in parts]
+        encoded = iter(
+            self.backend.encode_batch(flat, is_pretokenized=True, add_special_tokens=False)
+        )
+        pieces = [[i for _ in word for i in next(encoded).ids] for word in parts]
         unknown = [self.special["unk"]]
         return [p if p or w.isspace() or not w else unknown for p, w in zip(pieces, words)]
 
@@ -146,11 +149,11 @@ class WordPieces:
 def _check_folder(folder: Path) -> None:
     present = {path.name for path in folder.iterdir()}
     if "config.json" not in present:
-        raise CheckpointError(f"'{folder}' lacks config.json: not a Hugging Face checkpoint folder.")
+        raise CheckpointError(f"'{folder}' lacks config.json: no Hugging Face checkpoint folder.")
     if not any(n.endswith((".safetensors", ".bin")) for n in present):
         raise CheckpointError(f"'{folder}' lacks weights: expected model.safetensors.")
     if not present & {"tokenizer.json", "vocab.txt", "vocab.json", "spiece.model"}:
-        raise CheckpointError(f"'{folder}' lacks a tokenizer: expected tokenizer.json or vocab.txt.")
+        raise CheckpointError(f"'{folder}' lacks a tokenizer: tokenizer.json or vocab.txt.")
 
 
 def _remedy(name: str, source: str, error: Exception) -> str:
@@ -158,7 +161,7 @@ def _remedy(name: str, source: str, error: Exception) -> str:
         return f"Cannot load the checkpoint folder '{source}': {type(error).__name__}: {error}"
     return (
         f"Cannot load '{name}': it is no folder here, and it is neither in the local hub cache nor "
-        "can the hub be reached. On a machine with network access run "
+        f"can the hub be reached ({type(error).__name__}). On a machine with network access run "
         f"`huggingface-cli download {name} --local-dir FOLDER`, copy FOLDER here, and set "
         "[components.clinbert_transformer.model] name to it."
     )

@@ -9,7 +9,7 @@ from spacy_transformers.layers.listener import forward as stock_forward
 from thinc.api import Model, chain
 from thinc.types import Floats2d, Ragged
 
-from .transformer import ClinicalData
+from .batch import ClinicalData
 
 
 class OwnedListener(TransformerListener):
@@ -58,6 +58,8 @@ def forward(
     model: OwnedListener, docs: List[Doc], is_train: bool
 ) -> Tuple[List[TransformerData], Callable[[Any], Any]]:
     """Hand on the upstream component's data, after a look at whose it is."""
+    if is_train:
+        model.sample = []
     if not is_train or model._batch_id is None:
         for doc in docs:
             if len(doc) and not any(doc is known for known in model.sample):

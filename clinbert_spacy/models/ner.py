@@ -1,4 +1,4 @@
-"""`clinbert.TokenTagger.v1`: token vectors in, BIOES scores out, entities by the best legal path."""
+"""`clinbert.TokenTagger.v1`: token vectors in, BIOES scores out, the best legal path decoded."""
 
 from typing import Any, Callable, Iterable, List, NamedTuple, Sequence, Tuple, cast
 
@@ -6,11 +6,12 @@ import numpy
 import torch
 from numpy.typing import NDArray
 from spacy.tokens import Doc
-from thinc.api import Model, get_current_ops, torch2xp, xp2torch
+from thinc.api import Model, get_array_module, torch2xp, xp2torch
 from thinc.types import Floats2d
+from thinc.util import to_numpy
 
-from ..nets import TokenSpan, TokenTagger as TaggerNet
-from ..nets import tags_to_spans
+from ..nets import TokenSpan, tags_to_spans
+from ..nets import TokenTagger as TaggerNet
 from . import features
 from .shims import TorchShim
 
@@ -101,7 +102,8 @@ def init(model: Model, X: Any = None, Y: Any = None) -> None:
     tok2vec.initialize(X=X)
     shim = cast(TaggerShim, model.shims[0])
     if shim._model is None:
-        width = tok2vec.get_dim("nO") if tok2vec.has_dim("nO") else tok2vec.predict(X[:1])[0].shape[1]
+        known = tok2vec.has_dim("nO")
+        width = tok2vec.get_dim("nO") if known else tok2vec.predict(X[:1])[0].shape[1]
         shim.build(int(width), model.get_dim("nO"))
 
 
@@ -116,8 +118,7 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[Tagging, Cal
     rest = [torch.from_numpy(a).to(shim.device) for a in found[1:]]
     shim._model.train(is_train)
     if not sum(lengths):
-        tags = shim._model.output.out_features
-        output = torch.zeros((0, tags))
+        output = torch.zeros((0, shim._model.output.out_features), device=shim.device)
     else:
         with torch.enable_grad() if is_train else torch.inference_mode():
             output = shim._model(inputs, *rest)
@@ -180,7 +181,7 @@ def decode(
     segments = [
         (note, start, xp2torch(scores[start:end], device=model.shims[0].device))
         for note, scores in enumerate(tagging.scores)
-        for start, end in cut_segments(get_current_ops().to_numpy(scores))
+        for start, end in cut_segments(to_numpy(scores))
     ]
     results: List[Tuple[List[TokenSpan], List[float]]] = [([], []) for _ in tagging.scores]
     for batch in _by_length(segments, 64):
@@ -221,7 +222,8 @@ def _pick(model: Model, vectors: List[Floats2d], tokens: List[NDArray]) -> Float
 
 
 def _split(array: Floats2d, lengths: List[int]) -> List[Floats2d]:
-    return get_current_ops().xp.split(array, numpy.cumsum(lengths)[:-1].tolist()) if lengths else []
+    edges = numpy.cumsum(lengths)[:-1].tolist()
+    return get_array_module(array).split(array, edges) if lengths else []
 
 
 def _mask(scores: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -27,7 +27,9 @@ def autocast_dtype(device: torch.device) -> torch.dtype:
     RETURNS (torch.dtype): bfloat16, float16 (GPUs before Ampere) or float32 (no native support).
     """
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        # Not is_bf16_supported(): it counts emulation, which is slower than float32.
+        ampere = torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.bfloat16 if ampere else torch.float16
     capability = torch.backends.cpu.get_cpu_capability()
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
     amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
@@ -40,6 +42,7 @@ def dump_state(module: torch.nn.Module, dtype: str) -> bytes:
     module (torch.nn.Module): The network.
     dtype (str): `float32`, `float16` or `bfloat16`.
     RETURNS (bytes): A safetensors file.
+    RAISES (ValueError): A weight does not fit the type.
     """
     target = SAVE_DTYPES[dtype]
     state = {
@@ -48,6 +51,9 @@ def dump_state(module: torch.nn.Module, dtype: str) -> bytes:
         .contiguous()
         for name, value in module.state_dict().items()
     }
+    for name, value in state.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise ValueError(f"The weight '{name}' is not finite in {dtype}: save as float32.")
     return save_safetensors(state)
 
 
@@ -86,8 +92,10 @@ class TorchShim(PyTorchShim):
         """Take the optimizer's step at `lr_scale` times its learning rate; clear the gradients."""
         rate = optimizer.learn_rate
         optimizer.learn_rate = rate * self.lr_scale
-        super().finish_update(optimizer)
-        optimizer.learn_rate = rate
+        try:
+            super().finish_update(optimizer)
+        finally:
+            optimizer.learn_rate = rate
 
     @contextlib.contextmanager
     def precision(self, training: bool = False) -> Iterator[None]:

@@ -6,7 +6,6 @@ import numpy
 from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
-from spacy.scorer import Scorer
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example, validate_examples
 from spacy.util import filter_spans
@@ -158,8 +157,8 @@ class ClinicalNER(TrainablePipe):
             self.add_label(label)
         if not self.labels:
             raise ValueError(
-                f"'{self.name}' found no entity label in the training corpus. Check [corpora.train] "
-                "and its label map."
+                f"'{self.name}' found no entity label in the training corpus. Check "
+                "[corpora.train] and its label map."
             )
         self.model.set_dim("nO", len(self.labels))
         self.model.initialize(X=sample[:10])

@@ -80,3 +80,23 @@ def test_without_learning_only_legality_counts():
     emissions[0, :, 2] = 5.0  # I of the first label, illegal as a start and as an end
     path = crf.decode(emissions, torch.ones(1, 3, dtype=torch.bool))[0]
     assert legal(path, 2)
+
+
+def test_the_loss_does_not_hang_on_the_level_of_the_scores():
+    crf = BioesCRF(1)
+    emissions = torch.randn(1, 600, num_tags(1))
+    allowed = torch.zeros(1, 600, num_tags(1), dtype=torch.bool)
+    allowed[:, :, 0] = True
+    mask = torch.ones(1, 600, dtype=torch.bool)
+    assert torch.allclose(
+        crf(emissions, mask, allowed), crf(emissions - 30, mask, allowed), rtol=1e-3
+    )
+
+
+def test_gold_without_a_legal_path_adds_nothing():
+    crf = BioesCRF(1)
+    allowed = torch.zeros(1, 2, num_tags(1), dtype=torch.bool)
+    allowed[:, :, 2] = True  # I I: no start
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    assert not crf.has_legal_path(mask, allowed)
+    assert crf(torch.randn(1, 2, num_tags(1)), mask, allowed) == 0

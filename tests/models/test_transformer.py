@@ -10,7 +10,8 @@ import spacy
 import torch
 
 from clinbert_spacy.models.checkpoint import CheckpointError, WordPieces, load_checkpoint
-from clinbert_spacy.models.transformer import ClinicalTransformer, lay_out
+from clinbert_spacy.models.layout import lay_out, schedule
+from clinbert_spacy.models.transformer import ClinicalTransformer
 from tests.conftest import LETTERS, SPECIAL, make_checkpoint, toy_vocab
 
 
@@ -128,15 +129,30 @@ def test_training_samples_windows(checkpoint):
     model.initialize()
     docs = make_docs("aspirin fever " * 100)
     batch, backprop = model.begin_update(docs)
-    ones = [[numpy.ones_like(batch.doc_data[0].tensors[0])]]
-    backprop(batch.unsplit_by_doc(ones))
-    rows = model.shims[0]._model.transformer.embeddings.word_embeddings.weight.grad
-    assert rows.abs().sum() > 0
-    assert (numpy.abs(batch.doc_data[0].tensors[0][0]).sum(axis=1) > 0).all()
+    hidden = batch.doc_data[0].tensors[0]
+    d_hidden = numpy.random.normal(size=hidden.shape).astype("f")
+    backprop(batch.unsplit_by_doc([[d_hidden]]))
+    # Each window owns at most 20 pieces; the positions beside [CLS] tell which got a gradient.
+    positions = model.shims[0]._model.transformer.embeddings.position_embeddings.weight.grad
+    assert positions.abs().sum() > 0
+    assert batch.doc_data[0].counts["windows"] > 2
+    assert (numpy.abs(hidden[0]).sum(axis=1) > 0).all()
 
 
-def test_layer_mix_learns_and_reloads(checkpoint):
-    model = ClinicalTransformer(str(checkpoint), window=20, context=4, layers="mix")
+@pytest.mark.parametrize("limit", [1, 2, 1000])
+def test_the_schedule_trains_at_most_so_many_windows(model, limit):
+    layout = lay_out(make_docs("aspirin fever " * 100), model.shims[0].pieces, 20, 4)
+    n_windows = len(layout.windows)
+    batches = schedule(layout, min(limit, n_windows), 4096)
+    assert sum(len(rows) for rows, trained in batches if trained) == min(limit, n_windows)
+    assert sorted(i for rows, _ in batches for i in rows) == list(range(n_windows))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_layer_mix_learns_and_reloads(checkpoint, precision):
+    model = ClinicalTransformer(
+        str(checkpoint), window=20, context=4, layers="mix", precision=precision
+    )
     model.initialize()
     batch, backprop = model.begin_update(make_docs("aspirin fever"))
     backprop(batch.unsplit_by_doc([[numpy.ones_like(batch.doc_data[0].tensors[0])]]))
@@ -216,6 +232,21 @@ def test_a_checkpoint_with_a_file_missing(tmp_path, missing, message):
     (folder / missing).unlink()
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(str(folder), {}, {})
+
+
+def test_cut_off_weights(tmp_path):
+    folder = make_checkpoint(tmp_path / "bert", toy_vocab())
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="Cannot load the checkpoint folder"):
+        load_checkpoint(str(folder), {}, {})
+
+
+def test_weights_that_do_not_fit_half_precision(model):
+    model.shims[0]._model.transformer.embeddings.LayerNorm.bias.data[0] = 1e6
+    model.shims[0].save_dtype = "float16"
+    with pytest.raises(ValueError, match="LayerNorm.bias' is not finite in float16"):
+        model.to_bytes()
 
 
 def test_a_wrong_path_and_a_missing_package():

@@ -1,0 +1,114 @@
+"""What the clinical transformer hands to the components that listen to it."""
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy
+from numpy.typing import NDArray
+from spacy.tokens import Doc
+from spacy_transformers.data_classes import (
+    FullTransformerBatch,
+    TransformerData,
+    WordpieceBatch,
+)
+from thinc.api import Ops, get_array_module
+from thinc.types import Ragged
+from transformers.file_utils import ModelOutput
+
+from .checkpoint import WordPieces
+from .layout import Layout, count_pieces
+
+
+@dataclass
+class ClinicalData(TransformerData):
+    """`TransformerData` of one note, stitched from its windows and marked with its owner.
+
+    owner (str): Name of the component that computed it.
+    counts (Dict[str, int]): tokens, wordpieces, windows, unknown, truncated.
+    """
+
+    owner: str = ""
+    counts: Dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class ClinicalBatch(FullTransformerBatch):
+    """The outputs of a batch; gradients come back as one array over all pieces.
+
+    gradient (Optional[Floats2d]): Set on what `unsplit_by_doc` returns. Shape (pieces, width).
+    """
+
+    gradient: Optional[Any] = None
+
+    def unsplit_by_doc(self, arrays: List[List[Any]]) -> "ClinicalBatch":
+        """Join the gradients of the notes that have pieces, in order.
+
+        arrays (List[List[Floats3d]]): One `[(1, pieces, width)]` per note with tokens.
+        RETURNS (ClinicalBatch): Holds `gradient`.
+        """
+        rows = [a[0].reshape((-1, a[0].shape[-1])) for a in arrays]
+        gradient = get_array_module(rows[0]).concatenate(rows) if rows else None
+        return ClinicalBatch(
+            spans=self.spans,
+            wordpieces=self.wordpieces,
+            model_output=ModelOutput(),
+            align=self.align,
+            gradient=gradient,
+        )
+
+
+def make_batch(
+    docs: Sequence[Doc],
+    layout: Layout,
+    hidden: NDArray,
+    cls_sums: NDArray,
+    pieces: WordPieces,
+    ops: Ops,
+    owner: str,
+) -> ClinicalBatch:
+    """Split vectors over notes.
+
+    docs (Sequence[Doc]): The notes.
+    layout (Layout): Where their pieces lie.
+    hidden (NDArray): Vectors of all pieces. Shape (pieces, width).
+    cls_sums (NDArray): From `add_cls`. Shape (notes, width).
+    pieces (WordPieces): The tokenizer.
+    ops (Ops): Where the arrays go.
+    owner (str): Name of the transformer component.
+    RETURNS (ClinicalBatch): Holds one `ClinicalData` a note.
+    """
+    data = []
+    for i, counts in enumerate(count_pieces(layout, docs, pieces)):
+        rows = slice(int(layout.starts[i]), int(layout.starts[i + 1]))
+        ids = layout.ids[rows]
+        if not len(ids):
+            data.append(_empty_data(owner, counts))
+            continue
+        output = ModelOutput(
+            last_hidden_state=ops.asarray(hidden[None, rows]),
+            pooler_output=ops.asarray(cls_sums[None, i] / len(ids)),
+        )
+        wordpieces = _make_wordpieces(ids, pieces)
+        data.append(ClinicalData(wordpieces, output, layout.aligns[i], owner, counts))
+    return ClinicalBatch(
+        spans=[[doc[:]] if len(doc) else [] for doc in docs],
+        wordpieces=WordpieceBatch.empty(),
+        model_output=ModelOutput(),
+        align=Ragged(numpy.zeros((0,), dtype="i"), numpy.zeros((0,), dtype="i")),
+        cached_doc_data=data,
+    )
+
+
+def _empty_data(owner: str, counts: Dict[str, int]) -> ClinicalData:
+    empty = TransformerData.empty()
+    return ClinicalData(empty.wordpieces, empty.model_output, empty.align, owner, counts)
+
+
+def _make_wordpieces(ids: NDArray[numpy.int64], pieces: WordPieces) -> WordpieceBatch:
+    return WordpieceBatch(
+        strings=[pieces.strings(ids)],
+        input_ids=ids[None].astype("int32"),
+        attention_mask=numpy.ones((1, len(ids)), dtype="float32"),
+        lengths=[len(ids)],
+        token_type_ids=None,
+    )

@@ -1,0 +1,158 @@
+"""Where the wordpieces of a batch of notes lie, and through which windows they are read."""
+
+from dataclasses import dataclass
+from typing import List, Sequence, Tuple
+
+import numpy
+from numpy.typing import NDArray
+from spacy.tokens import Doc
+from thinc.types import Ragged
+
+from .checkpoint import WordPieces
+from .windows import END, OWN_END, OWN_START, START, batch_windows, gather_rows, plan_windows
+
+IntArray = NDArray[numpy.int64]
+
+
+@dataclass
+class Layout:
+    """Where the pieces of a batch of notes lie.
+
+    ids (IntArray): Piece ids of all notes. Shape (pieces,).
+    starts (IntArray): First piece of each note, and the end. Shape (notes + 1,).
+    aligns (List[Ragged]): Token to piece, per note, counted from the note's first piece.
+    windows (IntArray): Rows as in `plan_windows`, counted over the batch. Shape (windows, 4).
+    window_doc (IntArray): Note of each window. Shape (windows,).
+    """
+
+    ids: IntArray
+    starts: IntArray
+    aligns: List[Ragged]
+    windows: IntArray
+    window_doc: IntArray
+
+
+def lay_out(docs: Sequence[Doc], pieces: WordPieces, window: int, context: int) -> Layout:
+    """Tokenise notes into pieces and plan their windows.
+
+    docs (Sequence[Doc]): Notes. One with tokens but no piece (white space) gets a single `unk`.
+    pieces (WordPieces): The tokenizer.
+    window, context (int): See `plan_windows`.
+    RETURNS (Layout): Ids, alignment and windows over the batch.
+    """
+    ids: List[int] = []
+    starts, aligns, windows, owners = [0], [], [], []
+    for number, doc in enumerate(docs):
+        words = pieces.ids([token.text for token in doc])
+        lengths = numpy.fromiter(map(len, words), dtype="int32", count=len(words))
+        found = [i for word in words for i in word]
+        aligns.append(Ragged(numpy.arange(len(found), dtype="int32"), lengths))
+        ids.extend(found or [pieces.special["unk"]] * bool(len(doc)))
+        starts.append(len(ids))
+        if len(ids) > starts[-2]:
+            plan = plan_windows(len(ids) - starts[-2], window, context) + starts[-2]
+            windows.append(plan)
+            owners.extend([number] * len(plan))
+    return Layout(
+        numpy.array(ids, dtype="int64"),
+        numpy.array(starts, dtype="int64"),
+        aligns,
+        numpy.concatenate(windows) if windows else numpy.zeros((0, 4), dtype="int64"),
+        numpy.array(owners, dtype="int64"),
+    )
+
+
+def schedule(layout: Layout, n_trained: int, batch_pieces: int) -> List[Tuple[IntArray, bool]]:
+    """List batches of windows, and whether each is part of the gradient.
+
+    layout (Layout): The windows.
+    n_trained (int): Windows that get a gradient; a random sample where there are more.
+    batch_pieces (int): Most wordpieces in one padded batch.
+    RETURNS (List[Tuple[IntArray, bool]]): Indices of windows, and whether to keep their graph.
+    """
+    n_windows = len(layout.windows)
+    order = numpy.arange(n_windows)
+    if 0 < n_trained < n_windows:
+        order = numpy.random.permutation(n_windows)
+    parts = [(order[:n_trained], True), (order[n_trained:], False)]
+    lengths = layout.windows[:, END] - layout.windows[:, START] + 2
+    return [
+        (part[rows], with_grad)
+        for part, with_grad in parts
+        for rows in batch_windows(lengths[part], batch_pieces)
+    ]
+
+
+def pad_windows(
+    layout: Layout, rows: IntArray, pieces: WordPieces
+) -> Tuple[IntArray, NDArray[numpy.bool_]]:
+    """Write windows as padded rows between their special pieces.
+
+    layout (Layout): The windows.
+    rows (IntArray): Indices of the windows.
+    pieces (WordPieces): For the ids of the special pieces.
+    RETURNS (Tuple[IntArray, NDArray]): Ids and mask. Shape (rows, longest + 2).
+    """
+    windows = layout.windows[rows]
+    lengths = windows[:, END] - windows[:, START]
+    every = numpy.arange(len(rows))
+    ids = numpy.full((len(rows), int(lengths.max()) + 2), pieces.special["pad"])
+    mask = numpy.arange(ids.shape[1])[None, :] < (lengths + 2)[:, None]
+    inner = mask.copy()
+    inner[:, 0] = False
+    inner[every, lengths + 1] = False
+    ids[:, 0] = pieces.special["cls"]
+    ids[every, lengths + 1] = pieces.special["sep"]
+    ids[inner] = layout.ids[gather_rows(windows[:, START], windows[:, END])]
+    return ids, mask
+
+
+def owned_pieces(layout: Layout, rows: IntArray) -> Tuple[IntArray, IntArray]:
+    """Index the pieces that windows own.
+
+    layout (Layout): The windows.
+    rows (IntArray): Indices of the windows, in the order of `pad_windows`.
+    RETURNS (Tuple[IntArray, IntArray]): Positions in the flattened padded rows, and among all
+        pieces of the batch.
+    """
+    windows = layout.windows[rows]
+    length = int((windows[:, END] - windows[:, START]).max()) + 2
+    shift = numpy.arange(len(rows)) * length + 1 - windows[:, START]
+    flat = gather_rows(windows[:, OWN_START] + shift, windows[:, OWN_END] + shift)
+    return flat, gather_rows(windows[:, OWN_START], windows[:, OWN_END])
+
+
+def add_cls(sums: NDArray, cls: NDArray, layout: Layout, rows: IntArray) -> None:
+    """Add the first vectors of windows, weighted by what they own, to their notes' sums.
+
+    sums (NDArray): Changed in place. Shape (notes, width).
+    cls (NDArray): First vector of each window. Shape (rows, width).
+    """
+    windows = layout.windows[rows]
+    owned = (windows[:, OWN_END] - windows[:, OWN_START]).astype("float32")
+    numpy.add.at(sums, layout.window_doc[rows], cls * owned[:, None])
+
+
+def count_pieces(layout: Layout, docs: Sequence[Doc], pieces: WordPieces) -> List[dict]:
+    """Count what was read of each note.
+
+    RETURNS (List[Dict[str, int]]): tokens, wordpieces, windows, unknown (pieces that are not in
+        the vocabulary) and truncated (words that got no piece) of each note.
+    """
+    n_windows = numpy.bincount(layout.window_doc, minlength=len(docs))
+    counts = []
+    for i, doc in enumerate(docs):
+        align = layout.aligns[i].lengths
+        n_pieces = int(align.sum())
+        ids = layout.ids[layout.starts[i] : layout.starts[i] + n_pieces]
+        words = numpy.array([not token.is_space for token in doc], dtype=bool)
+        counts.append(
+            {
+                "tokens": len(doc),
+                "wordpieces": n_pieces,
+                "windows": int(n_windows[i]),
+                "unknown": int((ids == pieces.special["unk"]).sum()),
+                "truncated": int((words & (align == 0)).sum()),
+            }
+        )
+    return counts

@@ -1,0 +1,273 @@
+"""project.yml, configs, cards, lock and .ci/run fit each other and the command line."""
+
+import configparser
+import os
+import re
+import shlex
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+import spacy
+import srsly
+import typer
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from spacy.schemas import ConfigSchemaTraining
+from spacy.tokens import DocBin
+from spacy.util import registry
+from thinc.api import Config, ConfigValidationError
+from weasel.util import load_project_config
+
+from clinbert_spacy.cli import app
+from clinbert_spacy.corpora.convert import convert
+from clinbert_spacy.corpora.fetch import fetch
+from clinbert_spacy.corpora.schema import SCHEMAS
+from clinbert_spacy.training.card import complete_meta
+from clinbert_spacy.training.loop import train
+from clinbert_spacy.training.packaging import build_package
+
+ROOT = Path(__file__).parent.parent
+CLI = typer.main.get_command(app)
+RAW = srsly.read_yaml(ROOT / "project.yml")
+PREFIX = "python -m clinbert_spacy "
+GPU_KEYS = {
+    "system.gpu_allocator",
+    "nlp.batch_size",
+    "components.clinbert_transformer.max_batch_items",
+    "components.clinbert_transformer.model.batch_pieces",
+}
+TOY = {
+    "components.clinbert_transformer.model.window": 20,
+    "components.clinbert_transformer.model.context": 4,
+    "components.clinbert_transformer.model.precision": "float32",
+    "training.batcher.size": 200,
+    "training.max_steps": 2,
+    "training.eval_frequency": 2,
+    "training.optimizer.learn_rate.warmup_steps": 1,
+}
+
+
+def project(**overrides):
+    return load_project_config(ROOT, overrides={f"vars.{k}": v for k, v in overrides.items()})
+
+
+def scripts():
+    return [(c["name"], line) for c in project()["commands"] for line in c["script"]]
+
+
+def read_config(name):
+    return Config().from_disk(ROOT / "configs" / name, interpolate=False)
+
+
+def flatten(config, prefix=""):
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def lock(name="requirements.txt"):
+    lines = (ROOT / name).read_text("utf8").splitlines()
+    return [Requirement(x) for x in lines if x.strip() and not x.startswith(("#", "-r"))]
+
+
+def test_workflows_name_commands():
+    names = {command["name"] for command in RAW["commands"]}
+    assert {"demo", "quick", "all", "bench-bc5cdr", "bench-ncbi"} <= set(RAW["workflows"])
+    for steps in RAW["workflows"].values():
+        assert set(steps) <= names
+
+
+def test_lists_survive_the_variables():
+    for raw, command in zip(RAW["commands"], project()["commands"], strict=True):
+        assert command["help"] and command["script"]
+        for key in ("deps", "outputs", "script"):
+            values = command.get(key) or []
+            assert len(values) == len(raw.get(key) or []), command["name"]
+            assert not any("${" in value or ", " in value for value in values)
+
+
+@pytest.mark.parametrize(("name", "line"), scripts())
+def test_commands_exist_and_take_these_options(name, line):
+    words = shlex.split(line)
+    assert not {"|", "&&", ";", ">", "<"} & set(words) and "*" not in line, "no shell runs this"
+    assert words[:2] == ["python", "-m"]
+    if words[2] != "clinbert_spacy":
+        return
+    command = CLI.commands[words[3]]
+    known = {option for parameter in command.params for option in parameter.opts}
+    takes_settings = command.context_settings.get("ignore_unknown_options")
+    for word in words[4:]:
+        if word.startswith("--") and not (takes_settings and "." in word):
+            assert word in known, f"clinbert {words[3]} has no {word}"
+
+
+def test_overridden_settings_stand_in_the_configs():
+    for _, line in scripts():
+        words = shlex.split(line)
+        if words[2:4] != ["clinbert_spacy", "train"]:
+            continue
+        settings = dict(flatten(read_config(Path(words[4]).name)))
+        dotted = [word[2:] for word in words if word.startswith("--") and "." in word]
+        assert set(dotted) <= set(settings)
+
+
+def test_files_of_the_repository_exist():
+    for command in project()["commands"]:
+        for path in command.get("deps") or []:
+            if path.startswith(("configs/", "assets/cards/", "assets/notes", "assets/splits")):
+                assert (ROOT / path).exists(), path
+
+
+def test_steps_can_be_shortened():
+    line = next(c for c in project(steps=20, every=10)["commands"] if c["name"] == "train-quick")
+    assert "--training.max_steps 20 --training.eval_frequency 10" in line["script"][0]
+
+
+def test_installed_wheels_are_what_is_evaluated():
+    for _, line in scripts():
+        if "clinbert_spacy evaluate" in line and "--data assets/notes/test" in line:
+            assert shlex.split(line)[4].startswith("en_clinbert")
+
+
+def test_every_asset_says_whence_and_under_which_licence():
+    by_folder = {"ncbi_disease": "ncbi", "maccrobat2020": "maccrobat", "ade_corpus_v2": "ade"}
+    for asset in RAW["assets"]:
+        name = Path(asset["dest"]).name
+        assert asset["licence"] and asset["description"] and asset["extra"] is True
+        if "git" not in asset:
+            assert asset["remedy"] and "checksum" not in asset
+            continue
+        assert re.fullmatch(r"[0-9a-f]{40}", asset["git"]["commit"]) and asset["git"]["path"]
+        assert all(re.fullmatch(r"[0-9a-f]{32}", digest) for digest in asset["digests"].values())
+        assert asset["licence"] == SCHEMAS[by_folder.get(name, name)].licence
+
+
+def test_no_data_goes_into_version_control():
+    paths = [f"{asset['dest']}/note.txt" for asset in RAW["assets"]]
+    done = subprocess.run(["git", "check-ignore", *paths], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode == 128:
+        pytest.skip("not a git checkout")
+    assert done.stdout.splitlines() == paths
+
+
+@pytest.mark.corpora
+@pytest.mark.skipif("CLINBERT_CORPORA" not in os.environ, reason="CLINBERT_CORPORA is not set")
+def test_corpora_at_hand_have_the_digests(tmp_path):
+    (tmp_path / "project.yml").write_text((ROOT / "project.yml").read_text("utf8"), "utf8")
+    results = fetch(tmp_path / "project.yml", from_folder=os.environ["CLINBERT_CORPORA"])
+    private = {Path(a["dest"]).name for a in RAW["assets"] if "git" not in a}
+    assert {r.name for r in results if r.status == "copied"} == {r.name for r in results} - private
+
+
+@pytest.mark.parametrize("name", ["product", "bench"])
+def test_gpu_configs_differ_in_device_settings_alone(name):
+    cpu, gpu = (dict(flatten(read_config(f"{name}_{device}.cfg"))) for device in ("cpu", "gpu"))
+    assert set(cpu) == set(gpu)
+    assert {key for key in cpu if cpu[key] != gpu[key]} == GPU_KEYS
+    assert gpu["system.gpu_allocator"] == "pytorch"
+
+
+def test_checkpoint_traps_are_set():
+    key = "components.clinbert_transformer.model.tokenizer_config"
+    for name, encoder, lower in (
+        ("bio_clinicalbert.cfg", "emilyalsentzer/Bio_ClinicalBERT", False),
+        ("pubmedbert.cfg", "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract", True),
+    ):
+        settings = dict(flatten(read_config(name)))
+        assert settings["paths.encoder"] == encoder
+        expected = {"use_fast": True, "do_lower_case": lower, "model_max_length": 512}
+        assert {k.rsplit(".", 1)[1]: v for k, v in settings.items() if key in k} == expected
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.cfg")), ids=lambda p: p.name)
+def test_configs_build(path, checkpoint):
+    given = {key: "x" for key, value in read_config(path.name)["paths"].items() if value is None}
+    overrides = {f"paths.{key}": value for key, value in given.items()}
+    config = spacy.util.load_config(path, overrides={**overrides, "paths.encoder": str(checkpoint)})
+    nlp = spacy.util.load_model_from_config(config, auto_fill=True, validate=True)
+    assert nlp.pipe_names == ["clinbert_transformer", "clinbert_ner"]
+    filled = nlp.config.interpolate()
+    assert registry.resolve(filled["training"], schema=ConfigSchemaTraining)["max_steps"] > 0
+    assert set(registry.resolve(filled["corpora"])) == {"train", "dev"}
+
+
+def test_misspelt_keys_are_refused():
+    config = spacy.util.load_config(ROOT / "configs" / "quick_cpu.cfg", interpolate=True)
+    config["components"]["clinbert_ner"]["treshold"] = 0.5
+    with pytest.raises(ConfigValidationError, match="treshold"):
+        spacy.util.load_model_from_config(config, auto_fill=True, validate=True)
+
+
+def test_quick_config_trains(checkpoint, tmp_path):
+    paths = {"paths.encoder": str(checkpoint), "paths.notes": str(ROOT / "assets" / "notes")}
+    train(ROOT / "configs" / "quick_cpu.cfg", tmp_path / "out", overrides={**TOY, **paths})
+    about = srsly.read_yaml(ROOT / "assets" / "cards" / "quick.yml")
+    wheel = build_package(
+        tmp_path / "out" / "model-best", tmp_path, name="en_toy", version="0.1.0",
+        meta={**about, "performance": {"ents_f": 0.1}},
+    )  # fmt: skip
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    nlp = spacy.load(next((tmp_path / "installed" / "en_toy").glob("en_toy-*")))
+    assert len(nlp.get_pipe("clinbert_ner").labels) == 13
+    assert nlp("Aspirin.")._.clinbert_coverage["tokens"] == 2
+
+
+def test_own_labels_config_trains(checkpoint, tmp_path):
+    paths = {"paths.encoder": str(checkpoint)}
+    for part in ("train", "dev"):
+        paths[f"paths.{part}"] = str(tmp_path / f"{part}.spacy")
+        convert(ROOT / "assets" / "notes" / "dev", "brat", paths[f"paths.{part}"], scheme="own")
+    assert len(DocBin().from_disk(paths["paths.dev"])) == 4
+    train(ROOT / "configs" / "own_labels_cpu.cfg", tmp_path / "out", overrides={**TOY, **paths})
+    nlp = spacy.load(tmp_path / "out" / "model-best")
+    assert "DRUG" in nlp.get_pipe("clinbert_ner").labels
+
+
+def test_cards_say_what_the_configs_train_on():
+    for card, name in (("en_clinbert", "product_cpu.cfg"), ("quick", "quick_cpu.cfg")):
+        about = srsly.read_yaml(ROOT / "assets" / "cards" / f"{card}.yml")
+        assert "performance" not in about, "figures come from files, not from the card"
+        sources = {source["name"]: source for source in about["sources"]}
+        trained = read_config(name)["corpora"]["train"]["sources"]
+        corpora = {block.get("corpus", key) for key, block in trained.items()}
+        assert set(sources) == corpora | {"all-MiniLM-L6-v2"}
+        assert all(sources[corpus]["license"] == SCHEMAS[corpus].licence for corpus in corpora)
+        given = {**about, "performance": {"f": 1}}
+        meta = complete_meta({"lang": "en"}, given, name="x", version="1")
+        assert "Not a medical device" in meta["intended_use"]
+
+
+def test_the_lock_is_exact_and_within_the_ranges():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf8")
+    pins = {}
+    for requirement in [*lock(), *lock("requirements-train.txt")]:
+        (specifier,) = requirement.specifier
+        assert specifier.operator == "==" and "+" not in specifier.version and not requirement.url
+        pins.setdefault(canonicalize_name(requirement.name), []).append(specifier.version)
+    ranges = config["options"]["install_requires"]
+    for extra in ("train", "test"):
+        ranges += config["options.extras_require"][extra]
+    for line in filter(None, map(str.strip, ranges.splitlines())):
+        wanted = Requirement(line)
+        for version in pins[canonicalize_name(wanted.name)]:
+            assert wanted.specifier.contains(version), line
+
+
+def test_the_lock_names_no_index():
+    for name in ("requirements.txt", "requirements-train.txt"):
+        for line in (ROOT / name).read_text("utf8").splitlines():
+            assert "://" not in line and not line.startswith(("--", "-i", "-f"))
+
+
+def test_ci_runs_the_two_commands_of_the_readme():
+    blocks = re.findall(r"```bash\n(.+?)\n```", (ROOT / "README.md").read_text("utf8"), re.S)
+    lines = (ROOT / ".ci" / "run").read_text("utf8")
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    for command in blocks[:2]:
+        assert f"\n{command} || exit 1\n" in lines
