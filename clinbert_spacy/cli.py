@@ -7,10 +7,12 @@ from typing import Annotated, Any, Dict, List, Optional, Tuple
 
 import typer
 
+from . import cli_project
 from .cli_args import (
     check_choice,
     check_encoding,
     check_path,
+    check_workers,
     command_line,
     load_pipeline,
     read_figures,
@@ -47,6 +49,7 @@ TextColumnName = Annotated[str, typer.Option(help="JSONL key or CSV column with 
 IdColumnName = Annotated[str, typer.Option(help="JSONL key or CSV column with the id.")]
 Encoding = Annotated[str, typer.Option(help="Encoding of the input files.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Notes a batch.")]
+GpuId = Annotated[int, typer.Option(min=-1, help="Number of the GPU, -1 for the CPU.")]
 Html = Annotated[Optional[Path], typer.Option(help="Write an HTML report here as well.")]
 
 
@@ -103,7 +106,7 @@ def train(
     output: Annotated[Path, typer.Option(help="Folder for model-best, model-last, checkpoint.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin again.")] = False,
-    gpu_id: Annotated[int, typer.Option(help="Number of the GPU, -1 for the CPU.")] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Train as `spacy train` does, with a checkpoint at every evaluation."""
     from spacy.cli._util import parse_config_overrides
@@ -152,38 +155,43 @@ def evaluate(
     corpus: Annotated[str, typer.Option(help="Known corpus: bc5cdr, ncbi, maccrobat, ...")],
     data: Annotated[Path, typer.Option(help="File or folder of the corpus.")],
     part: Annotated[Optional[List[str]], typer.Option(help="Official part, e.g. dev.")] = None,
+    split: Annotated[str, typer.Option(help="Part by hash of the group: train, dev, test.")] = "",
     scheme: Annotated[str, typer.Option(help="Labels: own, product or auto.")] = "auto",
     limit: Annotated[int, typer.Option(min=0, help="First so many notes; 0: all.")] = 0,
     encoding: Encoding = "utf-8",
     batch_size: BatchSize = 16,
+    gpu_id: GpuId = -1,
     output: Annotated[Optional[Path], typer.Option(help="Write the result as JSON.")] = None,
     html: Html = None,
 ) -> None:
     """Score a pipeline on a corpus: raw text in, exact spans and types, 95 % intervals."""
     from itertools import islice
 
+    from .cli_evaluate import Selection
     from .corpora.harmonise import to_product
-    from .corpora.readers import read_corpus
     from .corpora.schema import get_schema
     from .evaluation import evaluate as judge
+    from .evaluation.labels import labels_of, plan_labels
     from .evaluation.output import write_text
 
-    schema = get_schema(corpus)
-    check_path(data)
-    nlp = load_pipeline(pipeline)
-    plan = judge.plan_labels(schema, judge.labels_of(nlp), scheme)
-    notes = islice(read_corpus(corpus, data, part or None, encoding), limit or None)
+    chosen = Selection(corpus, data, part, split, limit, check_encoding(encoding))
+    chosen.check()
+    nlp = load_pipeline(pipeline, gpu_id)
+    plan = plan_labels(get_schema(corpus), labels_of(nlp), scheme)
+    notes = chosen.notes()
     if plan.scheme == "product":
         notes = (to_product(note) for note in notes)
     with progress_bar("evaluate") as advance:
         result = judge.evaluate(nlp, notes, corpus, plan, batch_size=batch_size, progress=advance)
     print_result(result)
-    record = {"command": command_line(), **result.to_dict()}
+    for line in chosen.warnings():
+        typer.echo(f"Warning: {line}.", err=True)
+    record = {"command": command_line(), **chosen.record(), **result.to_dict()}
     if output:
         write_text(output, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     if html:
-        shown = list(islice(read_corpus(corpus, data, part or None, encoding), EXAMPLES))
-        write_html(html, nlp, [(note.id, note.text) for note in shown], results=[result])
+        shown = [(note.id, note.text) for note in islice(chosen.notes(), EXAMPLES)]
+        write_html(html, nlp, shown, results=[result], summary=chosen.warnings())
 
 
 @app.command()
@@ -198,21 +206,24 @@ def annotate(
     encoding: Encoding = "utf-8",
     batch_size: BatchSize = 32,
     n_process: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    gpu_id: GpuId = -1,
     with_text: Annotated[bool, typer.Option(help="Put the whole text into the output.")] = False,
 ) -> None:
     """Find entities in notes. What cannot be read is skipped and named."""
     from .cli_annotate import stream_docs, to_example, to_line, to_record
-    from .cli_notes import ReadOptions, count_files, read_notes
+    from .cli_notes import ReadOptions, count_notes, list_files, read_notes
     from .evaluation.output import atomic_writer
 
-    nlp, skips, n_done = load_pipeline(pipeline), Skips(), 0
-    examples: List[Any] = []
+    check_workers(n_process, gpu_id)
     options = ReadOptions(text_column, id_column, check_encoding(encoding))
-    notes = read_notes(inputs, options, skips.add)
+    nlp, skips, n_done = load_pipeline(pipeline, gpu_id), Skips(), 0
+    examples: List[Any] = []
+    files = list_files(inputs, skips.add, [output, html])
+    notes = read_notes(files, options, skips.add)
     with (
         skips.printed(),
         atomic_writer(output) as file_,
-        progress_bar("annotate", count_files(inputs)) as advance,
+        progress_bar("annotate", count_notes(files)) as advance,
     ):
         outcomes = skips.passed(stream_docs(nlp, notes, batch_size, n_process), advance)
         for note, doc in require_one(outcomes, output):
@@ -236,19 +247,21 @@ def embed(
     id_column: IdColumnName = "id",
     encoding: Encoding = "utf-8",
     batch_size: BatchSize = 32,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Write vectors of notes or sentences out of the pipeline's transformer."""
     from .cli_annotate import prepare_embedding, stream_docs
-    from .cli_notes import ReadOptions, count_files, read_notes
+    from .cli_notes import ReadOptions, count_notes, list_files, read_notes
     from .interop.vectors import note_rows, sentence_rows, write_vectors
 
     makers = {"note": note_rows, "sentence": sentence_rows}
     check_choice("--unit", unit, list(makers))
-    nlp, skips = load_pipeline(pipeline), Skips()
-    prepare_embedding(nlp, sentences=unit == "sentence")
     options = ReadOptions(text_column, id_column, check_encoding(encoding))
-    notes = read_notes(inputs, options, skips.add)
-    with skips.printed(), progress_bar("embed", count_files(inputs)) as advance:
+    nlp, skips = load_pipeline(pipeline, gpu_id), Skips()
+    prepare_embedding(nlp, sentences=unit == "sentence")
+    files = list_files(inputs, skips.add, [output])
+    notes = read_notes(files, options, skips.add)
+    with skips.printed(), progress_bar("embed", count_notes(files)) as advance:
         outcomes = skips.passed(stream_docs(nlp, notes, batch_size), advance)
         pairs = ((note.id, doc) for note, doc in require_one(outcomes, output))
         n_rows = write_vectors(makers[unit](pairs, pooling), output)
@@ -259,10 +272,13 @@ def embed(
 def benchmark(
     pipeline: Annotated[str, typer.Argument(help="Installed pipeline or folder.")],
     notes: Annotated[Path, typer.Option(help="Folder (or file) of notes.")],
-    stock: Annotated[Optional[Path], typer.Option(help="Hugging Face checkpoint folder.")] = None,
+    stock: Annotated[
+        Optional[Path], typer.Option(help="Other weights for the stock pipeline: a folder.")
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 5,
     batch_size: BatchSize = 32,
     encoding: Encoding = "utf-8",
+    gpu_id: GpuId = -1,
     output: Annotated[Optional[Path], typer.Option(help="Write the result as JSON.")] = None,
     html: Html = None,
 ) -> None:
@@ -274,7 +290,7 @@ def benchmark(
     skips = Skips()
     with skips.printed():
         texts = all_texts([notes], check_encoding(encoding), skips.add)
-    nlp = load_pipeline(pipeline)
+    nlp = load_pipeline(pipeline, gpu_id)
     with progress_bar("benchmark") as advance:
         speed = time_pipeline(
             nlp, texts, stock=stock, n_rounds=rounds, batch_size=batch_size, progress=advance
@@ -305,6 +321,12 @@ def info(
         rows.append((name, f"{meta.get('version', '?')}, licence: {meta.get('license') or '?'}"))
         rows.append(("", plain(meta.get("components", []))))
     print_table(["", ""], rows)
+
+
+app.command()(cli_project.seeds)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    cli_project.exclude
+)
 
 
 def write_html(path: Path, nlp: Any, notes: List[Tuple[str, str]], **parts: Any) -> None:

@@ -13,6 +13,9 @@ from confection import ConfigValidationError
 from typer.core import TyperGroup
 
 PACKAGE = Path(__file__).parent
+AFTER_INTERRUPTION = {
+    "train": "To go on from the last evaluation, run it again with --resume, not --overwrite."
+}
 # newer typer carries its own copy of click, older typer imports it: found through what both have
 CLICK_ERROR = next(x for x in typer.BadParameter.__mro__ if x.__name__ == "ClickException")
 
@@ -32,7 +35,8 @@ class SafeGroup(TyperGroup):
         except (CLICK_ERROR, typer.Abort, typer.Exit):
             raise
         except KeyboardInterrupt:
-            typer.echo("Interrupted.", err=True)
+            remedy = AFTER_INTERRUPTION.get(ctx.invoked_subcommand or "", "")
+            typer.echo(f"Interrupted. {remedy}".strip(), err=True)
             raise typer.Exit(130) from None
         except Exception as error:
             typer.echo(f"Error: {explain(error)}", err=True)

@@ -39,17 +39,36 @@ def package_version(name: str) -> str:
 def torch_info() -> Dict[str, Any]:
     """Threads, device, and what the processor can do.
 
-    RETURNS (Dict[str, Any]): threads, device, cpu_capability as torch says, cpu_features.
+    RETURNS (Dict[str, Any]): threads, device (what pipelines use by default), gpus (those that
+        torch sees), gpu_use (how to get one used, or what is missing), cpu_capability as torch
+        says, cpu_features.
     """
     import torch
+    from thinc.api import get_torch_default_device
 
-    has_gpu = torch.cuda.is_available()
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(0) if has_gpu else "cpu",
+        "device": get_torch_default_device().type,
+        "gpus": gpus,
+        "gpu_use": gpu_use(len(gpus)),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cpu_features": cpu_features(),
     }
+
+
+def gpu_use(n_gpus: int) -> str:
+    """What it takes to compute on a GPU here.
+
+    n_gpus (int): GPUs that torch sees.
+    """
+    from thinc.util import has_cupy_gpu
+
+    if has_cupy_gpu and n_gpus:
+        return "--gpu-id 0, or spacy.prefer_gpu() before spacy.load"
+    if has_cupy_gpu:
+        return "no: this torch build sees no GPU"
+    return "no: needs CuPy, the extra 'cuda'" if n_gpus else "no: no GPU found"
 
 
 def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> List[str]:

@@ -6,11 +6,24 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+)
 
 JSONL_SUFFIXES = {".jsonl", ".ndjson"}
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 TEXT_SUFFIXES = {".txt", ".text", ".md", ""}
+# brat keeps the annotation of a text beside it
+BESIDE_NOTES = {".ann"}
 BOM = "\ufeff"
 OnSkip = Callable[[str, str], None]
 
@@ -20,6 +33,13 @@ class Note(NamedTuple):
 
     id: str
     text: str
+
+
+class NoteFile(NamedTuple):
+    """A file to read. `name` is what its notes are called after."""
+
+    path: Path
+    name: str
 
 
 class Problem(ValueError):
@@ -35,47 +55,64 @@ class ReadOptions:
     encoding: str = "utf-8"
 
 
-def read_notes(paths: Sequence[Path], options: ReadOptions, on_skip: OnSkip) -> Iterator[Note]:
-    """Read notes from files and folders, holding one at a time.
+def list_files(
+    paths: Sequence[Path], on_skip: OnSkip, outputs: Sequence[Optional[Path]] = ()
+) -> List[NoteFile]:
+    """List the files behind paths.
+
+    paths (Sequence[Path]): files and folders; folders are searched in depth, in order of name.
+    on_skip (Callable): called with place and reason for what cannot be read.
+    outputs (Sequence[Optional[Path]]): files that will be written; they are no input.
+    RETURNS (List[NoteFile]): files with the names of their notes.
+    """
+    taken = {path.resolve() for path in outputs if path}
+    found: List[NoteFile] = []
+    for path in paths:
+        if not path.exists():
+            on_skip(str(path), "no such file or folder")
+        elif path.is_dir():
+            inside = _files_inside(path, taken, on_skip)
+            found += [NoteFile(file_, file_.relative_to(path).as_posix()) for file_ in inside]
+        elif path.resolve() in taken:
+            on_skip(str(path), "the output goes there; give it another name")
+        else:
+            found.append(NoteFile(path, path.name))
+    return [NoteFile(path, str(path)) for path, _ in found] if len(paths) > 1 else found
+
+
+def count_notes(files: Sequence[NoteFile]) -> int:
+    """How many notes there are, if all are text files; else 0: not known before reading."""
+    tables = JSONL_SUFFIXES | set(DELIMITERS)
+    return 0 if any(file_.path.suffix.lower() in tables for file_ in files) else len(files)
+
+
+def read_notes(
+    files: Iterable[NoteFile], options: ReadOptions, on_skip: OnSkip
+) -> Iterator[Note]:
+    """Read notes, holding one at a time.
 
     A text file is one note, exactly as it stands (a byte order mark is not part of it). The id is
     the file's name, or its path if several inputs are given; in JSONL and CSV the id column, or
     file name and line.
 
-    paths (Sequence[Path]): files and folders; folders are searched in depth, in order of name.
+    files (Iterable[NoteFile]): from `list_files`.
     options (ReadOptions): columns and encoding.
     on_skip (Callable): called with place and reason for what cannot be read.
     RETURNS (Iterator[Note]): the notes.
     """
-    for path in paths:
-        if not path.exists():
-            on_skip(str(path), "no such file or folder")
-        for file_ in _files(path, on_skip):
-            name = file_.name if file_ == path else file_.relative_to(path).as_posix()
-            yield from _read_file(file_, str(file_) if len(paths) > 1 else name, options, on_skip)
+    for path, name in files:
+        yield from _read_file(path, name, options, on_skip)
 
 
-def count_files(paths: Sequence[Path]) -> int:
-    """How many notes there are, if all are text files; else 0: not known before reading."""
-    files = [f for path in paths for f in _files(path, _ignore)]
-    tables = JSONL_SUFFIXES | set(DELIMITERS)
-    return 0 if any(f.suffix.lower() in tables for f in files) else len(files)
-
-
-def _ignore(place: str, reason: str) -> None:
-    """For `count_files`: the reader reports later."""
-
-
-def _files(path: Path, on_skip: OnSkip) -> Iterator[Path]:
-    if not path.is_dir():
-        if path.exists():
-            yield path
-        return
+def _files_inside(path: Path, taken: Set[Path], on_skip: OnSkip) -> Iterator[Path]:
     for folder, subfolders, names in os.walk(path):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(name for name in names if not name.startswith(".")):
             file_ = Path(folder, name)
-            if file_.suffix.lower() in TEXT_SUFFIXES | JSONL_SUFFIXES | set(DELIMITERS):
+            suffix = file_.suffix.lower()
+            if suffix in BESIDE_NOTES or file_.resolve() in taken:
+                continue
+            if suffix in TEXT_SUFFIXES | JSONL_SUFFIXES | set(DELIMITERS):
                 yield file_
             else:
                 on_skip(str(file_), f"not a text, JSONL or CSV file by its name ({file_.suffix})")
@@ -134,10 +171,15 @@ def _read_jsonl(path: Path, name: str, options: ReadOptions, on_skip: OnSkip) ->
 
 
 def _parse_line(line: bytes, place: str, options: ReadOptions) -> Note:
+    text = _decode(line, options.encoding)
     try:
-        record = json.loads(_decode(line, options.encoding))
+        record = json.loads(text)
     except json.JSONDecodeError as error:
         raise Problem(f"not JSON at character {error.pos}") from None
+    except RecursionError:
+        raise Problem("not usable JSON: nested too deeply") from None
+    except ValueError:
+        raise Problem("not usable JSON: a number with too many digits") from None
     if not isinstance(record, dict):
         raise Problem(f"a line holds a {type(record).__name__}; expected an object")
     if options.text_column not in record:
@@ -163,11 +205,11 @@ def _read_table(
             for row in rows:
                 place = f"{name}:{rows.line_num}"
                 yield from _parse_row(row, place, options, on_skip)
-        except UnicodeDecodeError as error:
+        except UnicodeDecodeError:
             raise Problem(
                 f"not {options.encoding} after line {rows.line_num}; if it is in another encoding, "
                 "name it, for instance --encoding latin-1"
-            ) from error
+            ) from None
         except csv.Error as error:
             raise Problem(f"broken table after line {rows.line_num}: {error}") from None
 
@@ -188,11 +230,25 @@ def _parse_row(
 ) -> Iterator[Note]:
     note_id = row.get(options.id_column) or place
     try:
-        yield Note(note_id, _check(row[options.text_column] or ""))
+        _check_cells(row)
+        yield Note(note_id, _check(row[options.text_column]))
     except Problem as problem:
         on_skip(place, str(problem))
 
 
+def _check_cells(row: Dict[Any, Any]) -> None:
+    """Raise where a row has more or fewer cells than the first line; else a note may be cut."""
+    extra = len(row.get(None, ()))
+    missing = sum(value is None for value in row.values())
+    if extra or missing:
+        expected = len(row) - bool(extra)
+        raise Problem(
+            f"{expected + extra - missing} cells; expected {expected} as in the first line. Quote "
+            "text that holds the delimiter or a line end"
+        )
+
+
 def all_texts(paths: List[Path], encoding: str, on_skip: OnSkip) -> List[str]:
     """Texts of all notes at once, for a benchmark."""
-    return [note.text for note in read_notes(paths, ReadOptions(encoding=encoding), on_skip)]
+    files = list_files(paths, on_skip)
+    return [note.text for note in read_notes(files, ReadOptions(encoding=encoding), on_skip)]

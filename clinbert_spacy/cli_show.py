@@ -103,7 +103,7 @@ def print_speed(speed: Mapping[str, Any]) -> None:
     typer.echo(
         f"{speed['n_notes']} notes, {speed['n_words']} words, median of {speed['n_rounds']}; "
         f"{speed['threads']} threads, {speed['dtype']}, {speed['device']}; {speed['machine']}; "
-        f"peak {speed['peak_mb']} MB"
+        f"peak {speed['peak_mb']} MB; weights of the stock pipeline: {speed['stock_weights']}"
     )
 
 

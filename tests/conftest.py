@@ -76,7 +76,10 @@ def make_nlp(transformer_config: Dict[str, Any]) -> Callable[..., Language]:
 
     def build(ner: Dict[str, Any] | None = None, **model: Any) -> Language:
         nlp = spacy.blank("en")
-        config = {"model": {**transformer_config, **model}}
+        config = {
+            "model": {**transformer_config, **model},
+            "set_extra_annotations": {"@annotation_setters": "clinbert.coverage.v1"},
+        }
         nlp.add_pipe("transformer", name="clinbert_transformer", config=config)
         nlp.add_pipe("clinbert_ner", config=ner or {})
         return nlp

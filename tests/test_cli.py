@@ -1,7 +1,11 @@
 import errno
 import json
 import os
+import re
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import spacy
@@ -10,18 +14,26 @@ from typer.testing import CliRunner
 
 from clinbert_spacy import cli_errors
 from clinbert_spacy.cli import app
+from clinbert_spacy.cli_evaluate import Selection
+from clinbert_spacy.corpora.readers import read_corpus
+from clinbert_spacy.corpora.splits import in_split
 
 CANARY = "Zebulon Quaxley"
+ROOT = Path(__file__).parent.parent
 PUBTATOR = (
     "1|t|Aspirin and rash.\n1|a|Nothing else.\n1\t0\t7\tAspirin\tChemical\tD001241\n"
     "1\t12\t16\trash\tDisease\tD005076\n"
 )
 
 
+WATCHED, SEEN = [], []
+
+
 @Language.component("cli_test_failing")
 def fail_on_canary(doc):
     warnings.warn(f"[W999] {doc.text}", UserWarning, stacklevel=1)
     if CANARY in doc.text:
+        SEEN.extend(x.read_bytes() for folder in WATCHED for x in folder.iterdir() if x.is_file())
         raise ValueError(f"[E999] cannot read {doc.text}")
     return doc
 
@@ -68,6 +80,7 @@ def test_annotate_text_files_and_folders(run, tmp_path):
     (folder / "ward" / "a.txt").write_text("Nothing.")
     (folder / "scan.pdf").write_bytes(b"%PDF")
     (folder / ".hidden.txt").write_text("aspirin")
+    (folder / "b.ann").write_text("T1\tSYMPTOM 0 4\tRash\n")
     result, records = run(folder)
     assert result.exit_code == 0
     assert list(records) == ["b.txt", "ward/a.txt"]
@@ -78,10 +91,23 @@ def test_annotate_text_files_and_folders(run, tmp_path):
     assert "not a text, JSONL or CSV file by its name (.pdf)" in result.stderr
 
 
+def test_outputs_are_no_input(pipeline, tmp_path):
+    (tmp_path / "a.txt").write_text("rash")
+    output, html = tmp_path / "out.jsonl", tmp_path / "out.html"
+    arguments = ["annotate", "--pipeline", pipeline, "--output", str(output), "--html", str(html)]
+    for _ in range(2):
+        result = CliRunner().invoke(app, [*arguments, str(tmp_path)])
+        assert result.exit_code == 0 and "1 notes annotated, 0 skipped" in result.stderr
+    result = CliRunner().invoke(app, [*arguments, str(output)])
+    assert result.exit_code == 1 and "the output goes there" in result.stderr
+    assert json.loads(output.read_text())["id"] == "a.txt"
+
+
 def test_annotate_jsonl(run, tmp_path):
     path = tmp_path / "notes.jsonl"
     rows = ['{"body": "aspirin\u2028", "nr": 7}', '{"body": "rash"}', "{broken", "[1]", "",
             '{"body": 5, "nr": "x"}', '{"text": "aspirin"}', '{"body": "", "nr": "e"}']  # fmt: skip
+    rows += ["[" * 100_000, '{"body": ' + "9" * 5000 + "}"]
     path.write_bytes("\n".join(rows).encode() + b'\n{"body": "\xe9"}\n')
     options = ["--text-column", "body", "--id-column", "nr", "--with-text"]
     result, records = run(path, options=options)
@@ -90,7 +116,8 @@ def test_annotate_jsonl(run, tmp_path):
     assert records["7"]["text"] == "aspirin\u2028"
     for line, reason in [
         (3, "not JSON at character 1"), (4, "holds a list"), (6, "of type int"),
-        (7, "no key 'body'"), (8, "empty"), (9, "not utf-8 at byte 10"),
+        (7, "no key 'body'"), (8, "empty"), (9, "nested too deeply"),
+        (10, "too many digits"), (11, "not utf-8 at byte 10"),
     ]:  # fmt: skip
         assert any(f"notes.jsonl:{line}: " in x and reason in x for x in result.stderr.split("\n"))
 
@@ -105,6 +132,16 @@ def test_annotate_csv(run, tmp_path):
     assert entities(records["A"]) == [(5, 9, "SYMPTOM", "rash")]
     assert records["notes.csv:5"]["n_chars"] == len(long)
     assert "skipped notes.csv:4: empty" in result.stderr
+
+
+def test_csv_row_with_another_number_of_cells_is_not_cut_silently(run, tmp_path):
+    path = tmp_path / "notes.csv"
+    path.write_text(f"id,text,ward\nA,{CANARY} has a rash, and more,2\nB,rash,1\nC,rash\n")
+    result, records = run(path)
+    assert list(records) == ["B"]
+    assert "skipped notes.csv:2: 4 cells; expected 3" in result.stderr
+    assert "skipped notes.csv:4: 2 cells; expected 3" in result.stderr
+    assert CANARY not in result.output
 
 
 def test_csv_without_header_does_not_show_its_first_line(run, tmp_path):
@@ -201,26 +238,64 @@ def test_full_disk_leaves_the_old_output(run, tmp_path, monkeypatch):
     assert list(records) == ["old"]
 
 
+def write_notes(folder, texts):
+    """A JSONL file of notes n0, n1, ... RETURNS: its path."""
+    folder.mkdir()
+    lines = [json.dumps({"id": f"n{i}", "text": text}) for i, text in enumerate(texts)]
+    (folder / "notes.jsonl").write_text("\n".join(lines) + "\n")
+    return folder / "notes.jsonl"
+
+
+def leaks(*places):
+    """Which of these strings, bytes and folders hold the canary."""
+    for place in places:
+        files = [x for x in place.rglob("*") if x.is_file()] if isinstance(place, Path) else []
+        held = b"".join(x.read_bytes() for x in files)
+        held += place if isinstance(place, bytes) else str(place).encode()
+        if any(word.encode() in held for word in CANARY.split()):
+            yield place
+
+
 def test_failing_note_is_named_and_its_content_appears_nowhere(
-    run, tmp_path, monkeypatch, tmp_path_factory, caplog
+    pipeline, tmp_path, monkeypatch, caplog
 ):
-    scratch = tmp_path_factory.mktemp("scratch")
+    scratch, out = tmp_path / "scratch", tmp_path / "out"
+    for folder in (scratch, out):
+        folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setitem(globals(), "WATCHED", [out, scratch])
+    SEEN.clear()
     failing = make_pipeline(tmp_path / "failing", "cli_test_failing")
-    path = tmp_path / "notes.jsonl"
-    texts = ["rash", f"{CANARY} took aspirin", "aspirin"]
-    path.write_text(
-        "".join(json.dumps({"id": f"n{i}", "text": t}) + "\n" for i, t in enumerate(texts))
-    )
-    result, records = run(path, name=failing)
+    path = write_notes(tmp_path / "in", [*["rash"] * 99, f"{CANARY} took aspirin", "aspirin"])
+    arguments = ["annotate", str(path), "--pipeline", failing, "--output", str(out / "o.jsonl")]
+    result = CliRunner().invoke(app, [*arguments, "--html", str(out / "o.html")])
     assert result.exit_code == 0
-    assert list(records) == ["n0", "n2"]
-    assert "skipped note 'n1': ValueError [E999] in" in result.stderr
+    records = [json.loads(line) for line in (out / "o.jsonl").read_text().splitlines()]
+    assert [record["id"] for record in records] == [f"n{i}" for i in range(101) if i != 99]
+    assert "skipped note 'n99': ValueError [E999] in" in result.stderr
     assert "W999" in result.stderr
-    leaks = [result.output, result.stderr, caplog.text]
-    leaks += [x.read_text("utf8", "replace") for x in scratch.rglob("*") if x.is_file()]
-    leaks += [x.read_text("utf8") for x in tmp_path.glob("out*")]
-    assert not any(word in leak for leak in leaks for word in CANARY.split())
+    # the unfinished output was looked at while the note failed
+    assert any(b"SYMPTOM" in seen for seen in SEEN)
+    assert not list(leaks(result.output, result.stderr, caplog.text, scratch, out, *SEEN))
+
+
+def test_workers_do_not_show_content_either(tmp_path):
+    failing = make_pipeline(tmp_path / "failing", "cli_test_failing")
+    path = write_notes(tmp_path / "in", ["rash", f"{CANARY} took aspirin", "aspirin"])
+    for name in ("scratch", "out"):
+        (tmp_path / name).mkdir()
+    start = "import tests.test_cli, clinbert_spacy.cli; clinbert_spacy.cli.main()"
+    options = ["--n-process", "2", "--batch-size", "1", "--pipeline", failing]
+    done = subprocess.run(
+        [sys.executable, "-c", start, "annotate", str(path), *options, "--output",
+         str(tmp_path / "out" / "o.jsonl")],
+        cwd=ROOT, capture_output=True, env={**os.environ, "TMPDIR": str(tmp_path / "scratch")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b"skipped note 'n1': ValueError [E999] in" in done.stderr
+    lines = (tmp_path / "out" / "o.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["n0", "n2"]
+    assert not list(leaks(done.stdout, done.stderr, tmp_path / "scratch", tmp_path / "out"))
 
 
 def test_evaluate_error_holds_no_content(tmp_path):
@@ -259,6 +334,92 @@ def test_evaluate(pipeline, tmp_path):
     assert record["f"]["value"] == 1.0 and record["pipeline"]["version"] == "1.2.3"
     assert [row["label"] for row in record["labels"]] == ["Chemical", "Disease"]
     assert "Scores on bc5cdr" in html.read_text("utf8")
+
+
+@pytest.fixture
+def trials(tmp_path):
+    """A corpus without official parts. RETURNS: folder, ids of its development notes."""
+    folder = tmp_path / "trials"
+    folder.mkdir()
+    for i in range(30):
+        (folder / f"NCT{i}_inc.txt").write_text("Aspirin")
+        (folder / f"NCT{i}_inc.ann").write_text("T1\tDrug 0 7\tAspirin\n")
+    notes = read_corpus("chia", folder)
+    return folder, [note.id for note in notes if in_split(note, "dev", None)]
+
+
+def test_evaluate_split(pipeline, trials, tmp_path):
+    folder, ids = trials
+    output, html = tmp_path / "r.json", tmp_path / "r.html"
+    arguments = ["evaluate", pipeline, "--corpus", "chia", "--data", str(folder)]
+    arguments += ["--output", str(output), "--html", str(html)]
+    result = CliRunner().invoke(app, [*arguments, "--split", "dev"])
+    assert result.exit_code == 0 and "Warning" not in result.stderr
+    record = json.loads(output.read_text())
+    assert 0 < record["n_notes"] == len(ids) < 30
+    assert (record["data"], record["part"], record["split"]) == ("trials", [], "dev")
+    shown = re.findall("<h3>(.+?)</h3>", html.read_text("utf8"))
+    assert shown == ids[:5]
+    result = CliRunner().invoke(app, [*arguments, "--limit", "2"])
+    assert "Warning: chia has no official parts and no --split" in result.stderr
+    record = json.loads(output.read_text())
+    assert (record["n_notes"], record["limit"], len(record["warnings"])) == (2, 2, 1)
+    assert len(re.findall("<h3>", html.read_text("utf8"))) == 2
+    result = CliRunner().invoke(app, [*arguments, "--split", "half"])
+    assert result.exit_code == 1 and "expected one of train, dev, test" in result.stderr
+
+
+def test_what_a_score_is_worth(trials, tmp_path):
+    folder, _ = trials
+    file_ = tmp_path / "CDR_DevelopmentSet.PubTator.txt"
+    file_.write_text(PUBTATOR)
+    assert "no --part (train, dev, test)" in Selection("bc5cdr", tmp_path).warnings()[0]
+    for silent in (
+        Selection("bc5cdr", tmp_path, ["dev"]),
+        Selection("bc5cdr", file_),
+        Selection("notes", folder),
+        Selection("chia", folder, split="test"),
+    ):
+        assert not silent.warnings()
+    assert Selection("ade", file_).warnings() == ["incomplete gold: precision means little"]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "annotate", "embed", "benchmark"])
+def test_a_gpu_that_is_not_there(pipeline, tmp_path, monkeypatch, command):
+    def refuse(gpu_id):
+        raise ValueError(f"No GPU devices detected ({gpu_id})")
+
+    monkeypatch.setattr("thinc.api.require_gpu", refuse)
+    (tmp_path / "a.txt").write_text("rash")
+    note, output = str(tmp_path / "a.txt"), str(tmp_path / "v.npz")
+    arguments = {
+        "evaluate": [pipeline, "--corpus", "notes", "--data", str(tmp_path)],
+        "annotate": [note, "--pipeline", pipeline, "--output", output],
+        "embed": [note, "--pipeline", pipeline, "--output", output],
+        "benchmark": [pipeline, "--notes", note],
+    }
+    result = CliRunner().invoke(app, [command, *arguments[command], "--gpu-id", "3"])
+    assert result.exit_code == 1
+    assert "--gpu-id is 3, but no such GPU can be used: No GPU devices" in result.stderr
+    assert "leave --gpu-id out for the CPU" in result.stderr
+
+
+def test_workers_cannot_share_a_gpu(run, tmp_path):
+    result, _ = run(tmp_path, options=["--n-process", "2", "--gpu-id", "0"])
+    assert result.exit_code == 1 and "expected 1 with --gpu-id 0" in result.stderr
+
+
+@pytest.mark.parametrize(("command", "remedy"), [("train", "--resume"), ("info", "")])
+def test_interruption_names_the_way_on(tmp_path, monkeypatch, command, remedy):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("clinbert_spacy.training.loop.train", interrupt)
+    monkeypatch.setattr("clinbert_spacy.cli_info.collect_info", interrupt)
+    options = ["x.cfg", "--output", str(tmp_path)] if command == "train" else []
+    result = CliRunner().invoke(app, [command, *options])
+    assert result.exit_code == 130
+    assert result.stderr.startswith("Interrupted.") and remedy in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -300,12 +461,14 @@ def test_info(pipeline):
     found = json.loads(result.stdout)
     assert found["packages"]["spacy"] == spacy.__version__
     assert found["torch"]["threads"] >= 1
+    assert found["torch"]["device"] == "cpu" and found["torch"]["gpu_use"]
     assert "cpu_features" in CliRunner().invoke(app, ["info"]).stdout
 
 
 @pytest.mark.parametrize(
     "command",
-    ["fetch", "convert", "train", "evaluate", "annotate", "embed", "info", "benchmark", "package"],
+    ["fetch", "convert", "train", "evaluate", "annotate", "embed", "info", "benchmark", "package",
+     "seeds", "exclude"],
 )
 def test_every_command_has_help(command):
     result = CliRunner().invoke(app, [command, "--help"])

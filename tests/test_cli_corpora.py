@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from clinbert_spacy import cli_args
 from clinbert_spacy.cli import app
 
+from .test_cli import CANARY, leaks, write_notes
+
 PUBTATOR = (
     "1|t|Aspirin and rash.\n1|a|Nothing else.\n1\t0\t7\tAspirin\tChemical\tD001241\n"
     "1\t12\t16\trash\tDisease\tD005076\n"
@@ -97,15 +99,43 @@ def test_package_bad_meta(tmp_path):
         assert result.exit_code == 1 and message in result.stderr
 
 
+SCORE = {"value": 0.5, "low": 0.4, "high": 0.6}
+SCORED = {
+    "corpus": "ncbi", "n_mentions": 7, "n_notes": 2, "data_sha256": "ab",
+    **dict.fromkeys(("precision", "recall", "f", "macro_f"), SCORE),
+}  # fmt: skip
+
+
 def test_figures_for_the_card(tmp_path):
-    path = tmp_path / "r.json"
-    score = {"value": 0.5, "low": 0.4, "high": 0.6}
-    scores = dict.fromkeys(("precision", "recall", "f", "macro_f"), score)
-    path.write_text(json.dumps({"corpus": "ncbi", **scores}))
-    assert cli_args.read_figures([path])["ncbi_ents_f"] == 0.5
+    path, other = tmp_path / "r.json", tmp_path / "s.json"
+    path.write_text(json.dumps({**SCORED, "part": ["dev"]}))
+    other.write_text(json.dumps({**SCORED, "part": ["test"]}))
+    figures = cli_args.read_figures([path, other])
+    assert figures["ncbi_dev_ents_f"] == figures["ncbi_test_ents_macro_f"] == 0.5
+    evaluation = figures["evaluations"]["ncbi_dev"]
+    assert (evaluation["n_mentions"], evaluation["data_sha256"]) == (7, "ab")
+    assert evaluation["f"] == SCORE
+    other.write_text(path.read_text())
+    with pytest.raises(ValueError, match="s.json holds scores on ncbi_dev, as a file before"):
+        cli_args.read_figures([path, other])
     path.write_text("{}")
     with pytest.raises(ValueError, match="holds no scores"):
         cli_args.read_figures([path])
+    assert cli_args.read_figures([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "name"),
+    [
+        ({}, "ncbi"),
+        ({"part": ["train", "dev"]}, "ncbi_train_dev"),
+        ({"split": "dev", "data": "ncbi_disease"}, "ncbi_dev"),
+        ({"data": "test"}, "ncbi_test"),
+        ({"data": "my notes-2.txt", "limit": 9}, "ncbi_my_notes_2_first_9"),
+    ],
+)
+def test_name_of_figures(chosen, name):
+    assert cli_args.name_figures({**SCORED, **chosen}) == name
 
 
 @pytest.fixture
@@ -139,7 +169,64 @@ def test_embed_annotate_and_benchmark_with_a_transformer(transformer_folder, che
     speed = json.loads(output.read_text())
     assert [row["name"] for row in speed["rows"]] == ["pipeline", "stock", "encoder"]
     assert speed["n_words"] == 6 and speed["rows"][0]["time_ratio"] == 1.0
+    assert speed["stock_weights"] == checkpoint.name
     assert "Speed and memory" in html.read_text()
+
+
+def test_benchmark_has_the_stock_pipeline_with_the_same_weights(transformer_folder, tmp_path):
+    (tmp_path / "a.txt").write_text("The patient takes aspirin. No rash.")
+    arguments = ["--notes", tmp_path / "a.txt", "--rounds", 1]
+    result = invoke("benchmark", transformer_folder, *arguments)
+    assert result.exit_code == 0, result.output
+    names = [line.split()[0] for line in result.stdout.splitlines()[1:4]]
+    assert names == ["pipeline", "stock", "encoder"]
+    assert "weights of the stock pipeline: those of the pipeline" in " ".join(result.stdout.split())
+
+
+def test_embed_shows_no_content(make_nlp, make_examples, tmp_path, monkeypatch, caplog):
+    folders = [tmp_path / name for name in ("out", "scratch")]
+    for folder in folders:
+        folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folders[1]))
+    nlp = make_nlp()
+    nlp.add_pipe("cli_test_failing")
+    nlp.initialize(lambda: make_examples(nlp))
+    nlp.to_disk(tmp_path / "model")
+    path = write_notes(tmp_path / "in", ["rash", f"{CANARY} took aspirin", "aspirin"])
+    for suffix in ("npz", "parquet"):
+        output = folders[0] / f"v.{suffix}"
+        result = invoke("embed", path, "--output", output, "--pipeline", tmp_path / "model")
+        assert result.exit_code == 0, result.output
+        assert "2 vectors, 1 skipped" in result.stderr and "note 'n1'" in result.stderr
+        assert not list(leaks(result.output, result.stderr, caplog.text, *folders))
+
+
+@pytest.mark.parametrize(
+    ("corpus", "files"),
+    [
+        ("bc5cdr", {"a.txt": f"1|t|{CANARY} and rash.\n1|a|\n1\t0\t99\t{CANARY}\tDisease\tD0\n"}),
+        ("bc5cdr", {"a.txt": f"{CANARY} without a format"}),
+        ("brat", {"a.txt": f"{CANARY} has a rash", "a.ann": f"T1\tDrug 0 99\t{CANARY}\n"}),
+        ("brat", {"a.txt": "rash", "a.ann": f"{CANARY}\n"}),
+        ("bioc", {"a.xml": f"<collection>{CANARY}"}),
+        ("csv", {"a.csv": f"id,text,start,end,label\n1,{CANARY},0,99,DRUG\n"}),
+        ("csv", {"a.csv": f"{CANARY}\n"}),
+        ("docbin", {"a.spacy": CANARY}),
+    ],
+)
+def test_convert_shows_no_content(tmp_path, monkeypatch, caplog, corpus, files):
+    for name in ("in", "out", "scratch"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    for name, content in files.items():
+        (tmp_path / "in" / name).write_text(content)
+    source = tmp_path / "in" if corpus == "brat" else tmp_path / "in" / next(iter(files))
+    output = tmp_path / "out" / "o.spacy"
+    result = invoke("convert", source, "--corpus", corpus, "--scheme", "own", "--output", output)
+    assert result.exit_code != 0 or output.exists()
+    assert not list(leaks(result.output, result.stderr, caplog.text, tmp_path / "scratch"))
+    if result.exit_code:
+        assert not list((tmp_path / "out").iterdir())
 
 
 def test_embed_bad_arguments(transformer_folder, tmp_path):

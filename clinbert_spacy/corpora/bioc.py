@@ -4,7 +4,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Tuple, Union
 
 from lxml import etree
 
-from .files import CorpusError, broken
+from .files import CorpusError, broken, replacing
 from .pubtator import concept_ids
 from .record import AnnotatedNote, Mention, Offsets, Relation, check_note
 
@@ -81,7 +81,7 @@ def _infons(element: Any) -> Dict[str, str]:
 
 
 def _number(path: Union[str, Path], element: Any, value: Any) -> int:
-    if value is None or not str(value).strip().isdigit():
+    if value is None or not str(value).strip().isdecimal():
         raise broken(path, element.sourceline, "a whole number", "something else")
     return int(value)
 
@@ -158,7 +158,8 @@ def write_bioc(notes: Iterable[AnnotatedNote], path: Union[str, Path]) -> int:
         _document(root, note)
         count += 1
     data = etree.tostring(root, xml_declaration=True, encoding="UTF-8")
-    Path(path).write_bytes(data)
+    with replacing(path) as new:
+        new.write_bytes(data)
     return count
 
 

@@ -1,10 +1,13 @@
 """brat standoff: NAME.txt beside NAME.ann with T, R, E, A, M, N, # and * lines."""
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple, Union
 
-from .files import BOM, CorpusError, broken, lines_of, read_text
+from .files import BOM, CorpusError, broken, encode, lines_of, read_text, replacing
 from .record import AnnotatedNote, Mention, Offsets, Relation, check_note
+
+_MAX_NAME = 240  # bytes; file systems take 255 with the suffix
 
 
 @dataclass
@@ -29,32 +32,43 @@ def read_brat(
 ) -> Iterator[AnnotatedNote]:
     """Read a brat folder, or one pair of files.
 
-    path (Union[str, Path]): folder with NAME.txt and NAME.ann, or one of the two files.
+    path (Union[str, Path]): folder with NAME.txt and NAME.ann, or one of the two files. Folders
+        in it are not read; a .txt without .ann has not been annotated yet and is left out.
     encoding (str): encoding of the files.
-    strict (bool): raise for a mention that does not fit its offsets; otherwise leave it out and
-        list it in meta["mismatches"].
+    strict (bool): raise for an .ann without .txt and for a mention that does not fit its offsets;
+        otherwise leave it out, such a mention being listed in meta["mismatches"].
     YIELDS (AnnotatedNote): a note a pair, in order of name.
     Raises CorpusError for a broken line or a missing partner file.
     """
     path = Path(path)
     texts = sorted(path.glob("*.txt")) if path.is_dir() else [path.with_suffix(".txt")]
     texts = [text for text in texts if path.is_file() or text.with_suffix(".ann").is_file()]
+    if strict and (lost := _without_text(path)):
+        raise broken(lost[0], 0, f"{lost[0].stem}.txt beside it", "no such file")
     if not texts:
         raise broken(path, 0, "a folder of NAME.txt beside NAME.ann", "no such pair")
     for text in texts:
         yield _read_pair(text, encoding, strict)
 
 
+def _without_text(path: Path) -> List[Path]:
+    return [ann for ann in sorted(path.glob("*.ann")) if not ann.with_suffix(".txt").is_file()]
+
+
 def _read_pair(path: Path, encoding: str, strict: bool) -> AnnotatedNote:
     ann = path.with_suffix(".ann")
     if not ann.is_file():
         raise broken(ann, 0, f"the annotations of {path.name}", "no such file")
-    raw = read_text(path, encoding)
-    # An empty .ann is brat's way to say that nothing was marked.
-    lines = lines_of(read_text(ann, encoding)) if ann.stat().st_size else []
-    parsed = _parse(ann, lines)
+    raw = _content(path, encoding)
+    parsed = _parse(ann, lines_of(_content(ann, encoding)))
     text = _fitting(raw, parsed)
     return _assemble(path.stem, text, parsed, strict)
+
+
+def _content(path: Path, encoding: str) -> str:
+    """An empty .ann says that nothing was marked, an empty .txt that the note has no text."""
+    empty = path.is_file() and not path.stat().st_size
+    return "" if empty else read_text(path, encoding)
 
 
 def _parse(path: Path, lines: Sequence[str]) -> _Lines:
@@ -93,7 +107,7 @@ def _parse_line(parsed: _Lines, number: int, line: str) -> None:
 def _parse_mention(parsed: _Lines, number: int, name: str, body: str, tail: str) -> None:
     label, _, offsets = body.strip().partition(" ")
     pieces = [piece.split() for piece in offsets.split(";")]
-    if not all(len(piece) == 2 and "".join(piece).isdigit() for piece in pieces):
+    if not all(len(piece) == 2 and "".join(piece).isdecimal() for piece in pieces):
         raise broken(parsed.path, number, "label, start and end[;start end]", "another layout")
     if name in parsed.mentions:
         raise broken(parsed.path, number, "a new id", f"{name} for the second time")
@@ -187,25 +201,48 @@ def write_brat(notes: Iterable[AnnotatedNote], folder: Union[str, Path]) -> int:
     notes (Iterable[AnnotatedNote]): notes; their ids become file names.
     folder (Union[str, Path]): made where it is missing.
     RETURNS (int): how many notes were written.
-    Raises CorpusError for a note that brat cannot hold.
+    Raises CorpusError, before anything is written, for a note that brat cannot hold and for ids
+        that come to one file; where a file cannot be written, with its pair as it was.
     """
-    folder = Path(folder)
+    notes, folder = list(notes), Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise CorpusError(f"Cannot write {folder}: expected a folder, found a file.")
+    _check_names(notes)
+    pairs = [(note, "".join(f"{line}\n" for line in _ann_lines(note))) for note in notes]
     folder.mkdir(parents=True, exist_ok=True)
-    count = 0
+    for note, lines in pairs:
+        text, ann = folder / f"{note.id}.txt", folder / f"{note.id}.ann"
+        # Both are written before either is put in place: old offsets never stand by a new text.
+        with replacing(text) as new_text, replacing(ann) as new_ann:
+            new_text.write_bytes(encode(note.text, text))
+            new_ann.write_bytes(encode(lines, ann))
+    return len(notes)
+
+
+def _check_names(notes: Iterable[AnnotatedNote]) -> None:
+    seen: Dict[str, str] = {}
     for note in notes:
-        lines = _ann_lines(check_note(note))
-        _write(folder / f"{note.id}.txt", note.text)
-        _write(folder / f"{note.id}.ann", "".join(f"{line}\n" for line in lines))
-        count += 1
-    return count
+        if not _is_name(note.id):
+            raise CorpusError(f"Note {note.id!r}: expected an id that can name a file.")
+        # Some systems tell neither case nor composed characters apart.
+        name = unicodedata.normalize("NFC", note.id).casefold()
+        if name in seen:
+            raise CorpusError(
+                f"Notes {seen[name]!r} and {note.id!r}: expected ids that name two files, found "
+                "one name; give them other ids."
+            )
+        seen[name] = note.id
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="")
+def _is_name(note_id: str) -> bool:
+    if note_id in ("", ".", "..") or set(note_id) & set("/\\"):
+        return False
+    printable = all(unicodedata.category(c) not in ("Cc", "Cs") for c in note_id)
+    return printable and len(note_id.encode("utf-8", "surrogatepass")) <= _MAX_NAME
 
 
 def _ann_lines(note: AnnotatedNote) -> List[str]:
-    _check_writable(note)
+    _check_writable(check_note(note))
     names = {m.id: f"T{i}" for i, m in enumerate(note.mentions, 1)}
     names.update({r.id: f"R{i}" for i, r in enumerate(note.relations, 1)})
     lines = [_mention_line(note.text, m, names[m.id]) for m in note.mentions]
@@ -220,6 +257,8 @@ def _ann_lines(note: AnnotatedNote) -> List[str]:
         lines.append(f"*\t{' '.join([kind, *(names.get(t, t) for t in targets)])}")
     for i, (kind, target, text) in enumerate(note.meta.get("notes", ()), 1):
         lines.append(f"#{i}\t{kind} {names.get(target, target)}\t{text}")
+    if any("\n" in line or line.endswith("\r") for line in lines):
+        raise CorpusError(f"Note {note.id!r}: a brat annotation is one line; this one has more.")
     return lines
 
 
@@ -244,8 +283,6 @@ def _check_writable(note: AnnotatedNote) -> None:
             f"Note {note.id!r}: brat holds relations between mentions, found relations between "
             "concepts; write PubTator or BioC."
         )
-    if not note.id or "/" in note.id or "\\" in note.id or note.id in (".", ".."):
-        raise CorpusError(f"Note {note.id!r}: expected an id that can name a file.")
     words = [item.label for item in (*note.mentions, *note.relations)]
     words += [key for item in (*note.mentions, *note.relations) for key in item.attributes]
     words += [concept for mention in note.mentions for concept in mention.concepts]
@@ -255,3 +292,13 @@ def _check_writable(note: AnnotatedNote) -> None:
             f"Note {note.id!r}: brat labels, attribute names and concepts are single words; "
             f"{len(bad)} are not."
         )
+    values = [v for item in (*note.mentions, *note.relations) for v in item.attributes.values()]
+    if any(value is not True and not _holds(value) for value in values):
+        raise CorpusError(
+            f"Note {note.id!r}: a brat attribute value is True, or words with one space between; "
+            "this note has something else; write BioC."
+        )
+
+
+def _holds(value: Union[str, bool]) -> bool:
+    return isinstance(value, str) and value != "" and value == " ".join(value.split())

@@ -62,7 +62,7 @@ def convert(
     out (Optional[Union[str, Path]]): where to write; None: report only.
     to (str): one of TARGETS; by default told by the suffix of `out`, a folder being brat.
     scheme (str): "product" or "own".
-    parts (Optional[Sequence[str]]): official parts.
+    parts (Optional[Sequence[str]]): official parts of a known corpus.
     encoding (str): of the source.
     make_doc (Optional[Callable[[str], Doc]]): tokenizer; by default the project's.
     RETURNS (Report): "corpus", "scheme", "notes", "relations", "mentions", "unexpressible",
@@ -72,7 +72,7 @@ def convert(
     target = _target(out, to)
     notes = list(_notes(source, corpus, parts, encoding))
     table = _scheme(notes, corpus, scheme)
-    if scheme == "product":
+    if scheme == "product" and corpus in SCHEMAS:
         notes = [to_product(note) for note in notes]
     make_doc = make_doc or clinical_make_doc()
     docs = [to_doc(note, make_doc, table) for note in notes]
@@ -109,6 +109,8 @@ def _notes(
             f"Unknown corpus {corpus!r}: expected one of {sorted(SCHEMAS)} or a format "
             f"{sorted(READERS)}."
         )
+    if parts:
+        raise CorpusError(f"The format {corpus!r} has no official parts, found {list(parts)}.")
     extra = {"strict": False} if corpus in LENIENT else {}
     return READERS[corpus](source, encoding=encoding, **extra)
 
@@ -142,7 +144,7 @@ def _rows(
 def _row(
     label: str, count: int, table: LabelScheme, reasons: Dict[str, str], lost: int, pieces: int
 ) -> Dict[str, Any]:
-    mapped = sorted(table.labels.get(label) or ())
+    mapped = list(table.targets(label) or ())
     unknown = " (its text stays unknown)" if label in table.unknown else ""
     return {
         "label": label,
@@ -167,9 +169,9 @@ def _write(
 def _relabelled(note: AnnotatedNote, table: LabelScheme) -> AnnotatedNote:
     """The note with task labels; mentions that the task does not take are left out."""
     kept = [
-        replace(mention, label="|".join(sorted(table.labels[mention.label])))
+        replace(mention, label="|".join(labels))
         for mention in note.mentions
-        if table.labels[mention.label]
+        if (labels := table.allowed(note.id, mention))
     ]
     ids = {mention.id for mention in kept}
     concept = note.meta.get("relations") == "concept"

@@ -6,8 +6,9 @@ import spacy
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-from .files import broken
-from .record import COVERED_KEY, SPANS_KEY, AnnotatedNote, from_doc
+from ..attributes import ENTS_KEY
+from .files import broken, replacing
+from .record import COVERED_KEY, AnnotatedNote, from_doc
 
 
 def write_docs(docs: Iterable[Doc], path: Union[str, Path]) -> int:
@@ -20,7 +21,9 @@ def write_docs(docs: Iterable[Doc], path: Union[str, Path]) -> int:
     store = DocBin()
     for doc in docs:
         store.add(doc)
-    store.to_disk(path)
+    data = store.to_bytes()
+    with replacing(path) as new:
+        new.write_bytes(data)
     return len(store)
 
 
@@ -34,8 +37,8 @@ def read_docs(path: Union[str, Path], vocab: Optional[Vocab] = None) -> Iterator
     """
     store = _load(Path(path))
     for doc in store.get_docs(vocab if vocab is not None else spacy.blank("en").vocab):
-        if SPANS_KEY in doc.spans and "covered" in doc.spans[SPANS_KEY].attrs:
-            doc.user_data[COVERED_KEY] = list(doc.spans[SPANS_KEY].attrs["covered"])
+        if ENTS_KEY in doc.spans and "covered" in doc.spans[ENTS_KEY].attrs:
+            doc.user_data[COVERED_KEY] = list(doc.spans[ENTS_KEY].attrs["covered"])
         yield doc
 
 
@@ -52,10 +55,15 @@ def _load(path: Path) -> DocBin:
 def read_docbin(path: Union[str, Path], encoding: str = "utf-8") -> Iterator[AnnotatedNote]:
     """Read a DocBin as notes.
 
-    path (Union[str, Path]): a .spacy file.
+    path (Union[str, Path]): a .spacy file, or a folder of them.
     encoding (str): not used.
     YIELDS (AnnotatedNote): a note a Doc, named by its gold or else by its place in the file.
     """
-    for i, doc in enumerate(read_docs(path), 1):
-        named = doc.spans[SPANS_KEY].attrs.get("id", "") if SPANS_KEY in doc.spans else ""
-        yield from_doc(doc, named or f"{Path(path).stem}-{i}")
+    path = Path(path)
+    files = sorted(path.glob("*.spacy")) if path.is_dir() else [path]
+    if not files:
+        raise broken(path, 0, "a folder of .spacy files", "none")
+    for file in files:
+        for i, doc in enumerate(read_docs(file), 1):
+            named = doc.spans[ENTS_KEY].attrs.get("id", "") if ENTS_KEY in doc.spans else ""
+            yield from_doc(doc, named or f"{file.stem}-{i}")

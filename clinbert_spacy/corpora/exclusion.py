@@ -1,11 +1,11 @@
-"""What a training config must leave out: notes that stand in a part that will be scored."""
-
-from typing import Any, Dict, Iterator, List, Mapping, Sequence
+"""What a training leaves out: notes of a part that will be scored; and the record of parts."""
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Union
 
 from .dedupe import overlaps
 from .readers import read_corpus
 from .record import AnnotatedNote
-from .splits import NoteKey, in_split
+from .splits import NoteKey, make_splits, note_key, take_part, write_splits
 
 Block = Mapping[str, Any]
 
@@ -27,10 +27,13 @@ def find_excluded(
     trained: List[AnnotatedNote] = []
     held: List[AnnotatedNote] = []
     for block in train:
-        for note in _read(block):
-            (trained if _chosen(note, block) else held).append(note)
+        notes = list(_read(block))
+        chosen = _chosen(notes, block)
+        keys = {note_key(note) for note in chosen}
+        trained.extend(chosen)
+        held.extend(note for note in notes if note_key(note) not in keys)
     for block in [*dev, *held_out]:
-        held.extend(note for note in _read(block) if _chosen(note, block))
+        held.extend(_chosen(list(_read(block)), block))
     return overlaps(trained, held)
 
 
@@ -49,8 +52,24 @@ def _read(block: Block) -> Iterator[AnnotatedNote]:
     return read_corpus(block["corpus"], block["path"], None, block.get("encoding", "utf-8"))
 
 
-def _chosen(note: AnnotatedNote, block: Block) -> bool:
+def _chosen(notes: List[AnnotatedNote], block: Block) -> List[AnnotatedNote]:
     parts, split = block.get("parts"), block.get("split")
-    if parts and note.meta.get("split") not in parts:
-        return False
-    return not split or in_split(note, split, None)
+    if parts:
+        notes = [note for note in notes if note.meta.get("split") in parts]
+    return take_part(notes, split, block.get("splits")) if split else notes
+
+
+def record_splits(
+    corpus: str, source: Union[str, Path], path: Union[str, Path], seed: int = 0
+) -> int:
+    """Write down which note of a corpus is in which part, by the hash of its group.
+
+    corpus (str): its name in schema.py.
+    source (Union[str, Path]): its folder.
+    path (Union[str, Path]): the manifest to write, for `splits` of a block; it holds no text.
+    seed (int): see splits.split_of.
+    RETURNS (int): how many notes are in it.
+    """
+    splits = make_splits(read_corpus(corpus, source), seed)
+    write_splits(splits, path, seed)
+    return len(splits)

@@ -1,6 +1,9 @@
 """Public corpora into assets/: from a folder or their public source, verified by digest."""
 import fnmatch
 import hashlib
+import json
+import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -12,11 +15,15 @@ from urllib.error import URLError
 
 import srsly
 
-from .files import CorpusError, broken
+from .files import CorpusError, broken, load_json, write_text
 
 # Beside a corpus, not of it.
 _NOT_DATA = ("PROVENANCE.md",)
 GOOD = ("present", "copied", "downloaded")
+# Beside the assets: what a checkout of a pinned commit came to, so that it is known again.
+LOCK = ".digests.json"
+BY_COMMIT = "verified by commit"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,8 @@ def read_assets(project_file: Union[str, Path]) -> Dict[str, Mapping[str, Any]]:
     """Read the assets of a project.
 
     project_file (Union[str, Path]): project.yml. Of an asset we read "dest"; "url" or "git"
-        (repo, branch or commit, path); "checksum" (of the public asset); and, of our own,
+        (repo, branch or commit, path; a whole commit is verified by git itself); "checksum" (of
+        the public asset); and, of our own,
         "digests" (more accepted ones by name, e.g. subset), "from" (its name in a folder at hand,
         if not that of dest), "pick" (patterns of files to take), "flatten", "licence", "remedy".
         One with neither url nor git is private.
@@ -128,11 +136,11 @@ def _one(
     root: Path, name: str, asset: Mapping[str, Any], folder: Optional[Union[str, Path]]
 ) -> FetchResult:
     dest = root / asset["dest"]
-    accepted = _accepted(asset)
+    accepted = {**_locked(dest, asset), **_accepted(asset)}
     have = tree_digest(dest) if dest.exists() else ""
     if have in accepted:
         return FetchResult(name, asset["dest"], "present", accepted[have], have)
-    if have and not accepted:
+    if have and not accepted and not _pinned(asset):
         return FetchResult(name, asset["dest"], "unverified", "no digest is listed", have)
     dest.parent.mkdir(parents=True, exist_ok=True)
     # Same disk as dest, so that putting it in place is one rename.
@@ -142,13 +150,46 @@ def _one(
         if status not in GOOD:
             return FetchResult(name, asset["dest"], status, message, have)
         digest = tree_digest(new)
-        if accepted and digest not in accepted:
-            message = f"expected {sorted(accepted)}, found {digest}; {_kept(have)}"
+        listed = _accepted(asset)
+        by_commit = status == "downloaded" and _pinned(asset)
+        if listed and digest not in listed and not by_commit:
+            message = f"expected {sorted(listed)}, found {digest}; {_kept(have)}"
             return FetchResult(name, asset["dest"], "mismatch", message, digest)
         _put(new, dest, Path(scratch) / "old")
-    if not accepted:
+    if by_commit and digest not in listed:
+        _lock(dest, asset, digest)
+    if not listed and not by_commit:
         return FetchResult(name, asset["dest"], "unverified", "no digest is listed", digest)
-    return FetchResult(name, asset["dest"], status, accepted[digest], digest)
+    return FetchResult(name, asset["dest"], status, listed.get(digest, BY_COMMIT), digest)
+
+
+def _pinned(asset: Mapping[str, Any]) -> bool:
+    """Whether git vouches for a download: a whole commit is named, and no checksum of its own."""
+    commit = str(asset.get("git", {}).get("commit", ""))
+    return _COMMIT.fullmatch(commit) is not None and not asset.get("checksum")
+
+
+def _recipe(asset: Mapping[str, Any]) -> Dict[str, Any]:
+    return {key: asset[key] for key in ("git", "pick", "flatten") if key in asset}
+
+
+def _read_lock(file: Path) -> Dict[str, Any]:
+    value = load_json(file) if file.is_file() else {}
+    if not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
+        raise broken(file, 0, "digests by asset (remove it and fetch again)", "another layout")
+    return value
+
+
+def _locked(dest: Path, asset: Mapping[str, Any]) -> Dict[str, str]:
+    """The digest that the same checkout had before."""
+    entry = _read_lock(dest.parent / LOCK).get(dest.name, {}) if _pinned(asset) else {}
+    return {str(entry.get("digest")): BY_COMMIT} if entry.get("recipe") == _recipe(asset) else {}
+
+
+def _lock(dest: Path, asset: Mapping[str, Any], digest: str) -> None:
+    file = dest.parent / LOCK
+    table = {**_read_lock(file), dest.name: {"recipe": _recipe(asset), "digest": digest}}
+    write_text(file, json.dumps(table, indent=1, sort_keys=True) + "\n")
 
 
 def _kept(have: str) -> str:
@@ -176,13 +217,20 @@ def _obtain(
         source = Path(folder) / asset.get("from", name)
         if not source.exists():
             return "missing", f"no {asset.get('from', name)!r} in {folder}"
-        _copy(source, new, asset)
-        return "copied", ""
+        return _take(source, new, asset, "copied")
     if "git" in asset:
         return _clone(asset, new)
     if asset.get("url"):
         return _download(str(asset["url"]), new)
     return "private", str(asset.get("remedy", "get it from its owner and use --from FOLDER"))
+
+
+def _take(source: Path, new: Path, asset: Mapping[str, Any], status: str) -> tuple:
+    try:
+        _copy(source, new, asset)
+    except OSError as error:
+        return "failed", f"{source} could not be copied ({error.strerror})"
+    return status, ""
 
 
 def _copy(source: Path, new: Path, asset: Mapping[str, Any]) -> None:
@@ -221,13 +269,18 @@ def _clone(asset: Mapping[str, Any], new: Path) -> tuple:
         ["git", "init", "--quiet", str(work)],
         ["git", "-C", str(work), "fetch", "--quiet", "--depth", "1", repo, commit],
         ["git", "-C", str(work), "-c", "core.autocrlf=false", "checkout", "--quiet", "FETCH_HEAD"],
+        ["git", "-C", str(work), "rev-parse", "HEAD"],
     )
+    if shutil.which("git") is None:
+        return "failed", "git is not installed; use --from FOLDER"
+    # A repository that is gone or private is an error, not a question at the terminal.
+    settings = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
     for step in steps:
-        if shutil.which("git") is None:
-            return "failed", "git is not installed; use --from FOLDER"
-        if subprocess.run(step, capture_output=True, check=False).returncode:
+        done = subprocess.run(step, capture_output=True, check=False, text=True, env=settings)
+        if done.returncode:
             return "failed", f"git could not get {commit} of {repo}; use --from FOLDER"
+    if _COMMIT.fullmatch(commit) and done.stdout.strip() != commit:
+        return "failed", f"{repo} gave another commit than {commit}; use --from FOLDER"
     if not (work / path).exists():
         return "failed", f"{repo} at {commit} has no {path!r}"
-    _copy(work / path, new, asset)
-    return "downloaded", ""
+    return _take(work / path, new, asset, "downloaded")

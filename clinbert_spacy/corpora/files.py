@@ -1,10 +1,15 @@
-"""Bytes of a corpus file to text, with errors that name file, line and what was expected."""
+"""Corpus files in and out: errors name file, line and what was expected; writes are whole."""
+import errno
 import hashlib
 import json
+import os
+import uuid
+from contextlib import contextmanager
 from pathlib import Path
-from typing import List, Union
+from typing import Iterator, List, Union
 
 BOM = "\ufeff"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class CorpusError(ValueError):
@@ -94,3 +99,63 @@ def load_json(path: Union[str, Path], encoding: str = "utf-8") -> object:
         line, what = error.lineno, error.msg
     # Raised outside the handler: the decoder's error carries the whole text.
     raise broken(path, line, "JSON", what)
+
+
+@contextmanager
+def replacing(path: Union[str, Path]) -> Iterator[Path]:
+    """Write beside a file and put it in place at the end: what was there stays whole until then.
+
+    path (Union[str, Path]): the file to be.
+    YIELDS (Path): where to write, in the same folder.
+    Raises CorpusError where it cannot be written; what was there is kept.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise CorpusError(f"Cannot write {path}: expected a file, found a folder or device.")
+    target = path.resolve()
+    new = target.with_name(f".{uuid.uuid4().hex}.tmp")
+    failed = None
+    try:
+        yield new
+        os.replace(new, target)
+    except OSError as error:
+        failed = error.errno or errno.EIO
+    finally:
+        new.unlink(missing_ok=True)
+    if failed is not None:
+        raise CorpusError(f"Cannot write {path}: {_why(failed)}. What was there is kept.")
+
+
+def _why(number: int) -> str:
+    if number in _FULL:
+        return "the disk is full; free some space and run again"
+    if number == errno.ENOENT:
+        return "its folder does not exist; make it first"
+    return os.strerror(number)
+
+
+def write_text(path: Union[str, Path], text: str) -> None:
+    """Write a text as UTF-8, line ends as they are, whole or not at all.
+
+    path (Union[str, Path]): the file.
+    text (str): its content.
+    Raises CorpusError where it cannot be written or UTF-8 cannot hold it.
+    """
+    with replacing(path) as new:
+        new.write_bytes(encode(text, path))
+
+
+def encode(text: str, path: Union[str, Path]) -> bytes:
+    """Encode a text as UTF-8.
+
+    text (str): any text.
+    path (Union[str, Path]): the file it is for, for the error.
+    RETURNS (bytes): its bytes.
+    Raises CorpusError naming the place of a lone surrogate.
+    """
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        place = error.start
+    # Raised outside the handler: the encoder's error carries the whole text.
+    raise CorpusError(f"Cannot write {path}: UTF-8 cannot hold the lone surrogate at {place}.")

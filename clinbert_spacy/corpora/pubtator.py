@@ -3,13 +3,16 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple, Union
 
-from .files import CorpusError, broken, lines_of, read_text
+from .files import CorpusError, broken, lines_of, read_text, write_text
 from .record import AnnotatedNote, Mention, Relation, check_note
 
 # Title and abstract are one character apart in the offsets; the format does not say which.
 SEPARATOR = "\n"
 UNLINKED = "-1"
 _TEXT_LINE = re.compile(r"^([^|\t]+)\|([ta])\|(.*)$", re.DOTALL)
+# No relation is called so: an offset with a slip of the pen.
+_NUMBERLIKE = re.compile(r"\W*\d")
+_RELATION_CELLS = 5
 Numbered = Tuple[int, str]
 
 
@@ -50,9 +53,7 @@ def _note(
                 path, number, f"tab-separated columns that start with {doc_id}",
                 f"{len(cells)} columns or another id",
             )
-        if cells[1].isdigit() and cells[2].isdigit():
-            if len(cells) < 5:
-                raise broken(path, number, "at least 5 columns for a mention", f"{len(cells)}")
+        if _is_mention(path, number, cells):
             mentions.append(_mention(path, number, cells, text, len(mentions) + 1))
             if not _shown(text, mentions[-1], cells[3]):
                 if strict:
@@ -66,6 +67,21 @@ def _note(
     return check_note(
         AnnotatedNote(doc_id, text, tuple(mentions), tuple(relations), doc_id, meta)
     )
+
+
+def _is_mention(path: Union[str, Path], number: int, cells: Sequence[str]) -> bool:
+    """Tell a mention from a relation, whose concepts may be numbers; refuse what is neither."""
+    start, end = cells[1].isdecimal(), cells[2].isdecimal()
+    if start and end:
+        if len(cells) < 5:
+            raise broken(path, number, "at least 5 columns for a mention", f"{len(cells)}")
+        return True
+    if start or _NUMBERLIKE.match(cells[1]):
+        raise broken(path, number, "two whole numbers as offsets", "something else")
+    if len(cells) > _RELATION_CELLS:
+        found = f"{len(cells)} columns without two offsets"
+        raise broken(path, number, f"at most {_RELATION_CELLS} columns for a relation", found)
+    return False
 
 
 def _text(path: Union[str, Path], block: Sequence[Numbered]) -> Tuple[str, str, List[Numbered]]:
@@ -121,7 +137,7 @@ def write_pubtator(notes: Iterable[AnnotatedNote], path: Union[str, Path]) -> in
     Raises CorpusError, before anything is written, for what the format cannot hold.
     """
     blocks = [_block(check_note(note)) for note in notes]
-    Path(path).write_text("\n\n".join(blocks) + "\n", encoding="utf-8", newline="\n")
+    write_text(path, "\n\n".join(blocks) + "\n")
     return len(blocks)
 
 
@@ -162,10 +178,11 @@ def _relation_line(note: AnnotatedNote, relation: Relation) -> str:
         raise _unfit(note, "relations between concepts (use brat or BioC)", relation.id)
     if set(relation.attributes) - {"novel"}:
         raise _unfit(note, "no relation attributes but 'novel'", relation.id)
-    if relation.label.isdigit() or any("\t" in c for c in (relation.label, relation.head)):
-        raise _unfit(note, "relation labels that are no numbers, and no tabs", relation.id)
     novel = [str(relation.attributes["novel"])] if relation.attributes else []
-    return "\t".join([note.id, relation.label, relation.head, relation.tail, *novel])
+    cells = [relation.label, relation.head, relation.tail, *novel]
+    if _NUMBERLIKE.match(relation.label) or any(re.search(r"[\t\r\n]", cell) for cell in cells):
+        raise _unfit(note, "relation labels that begin with no digit, and no tabs", relation.id)
+    return "\t".join([note.id, *cells])
 
 
 def _unfit(note: AnnotatedNote, expected: str, item: str = "") -> CorpusError:

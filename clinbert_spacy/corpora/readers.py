@@ -1,29 +1,42 @@
 """clinbert.Corpus.v1: public corpora as training examples with partial labels."""
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
 
 from spacy.language import Language
 from spacy.training import Example
 
+from .bioc import read_bioc
 from .brat import read_brat
+from .docbin import read_docbin
 from .files import CorpusError, broken
 from .harmonise import to_product
 from .pubtator import read_pubtator
-from .record import AnnotatedNote, LabelScheme, to_doc, with_meta
+from .record import AnnotatedNote, LabelScheme, scheme_of, to_doc, with_meta
 from .schema import CorpusSchema, get_schema
 from .segment import split_note
-from .splits import Splits, in_split, read_excluded, read_splits
-from .tables import read_ade, read_psytar, read_spl_adr
+from .splits import read_excluded, take_part
+from .tables import read_ade, read_csv, read_psytar, read_spl_adr
 
 Sources = Union[Sequence[Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]
 FORMATS: Dict[str, Callable[..., Iterator[AnnotatedNote]]] = {
     "pubtator": read_pubtator,
     "brat": read_brat,
+    "bioc": read_bioc,
+    "csv": read_csv,
+    "docbin": read_docbin,
     "ade": read_ade,
     "psytar": read_psytar,
     "spl_adr": read_spl_adr,
 }
+# One file of a corpus in another format than that of its folder.
+BY_SUFFIX = {
+    ".xml": "bioc", ".spacy": "docbin", ".csv": "csv", ".tsv": "csv", ".tab": "csv",
+    ".pubtator": "pubtator", ".ann": "brat",
+}  # fmt: skip
+# A block of this name is any DocBin, its labels and what they cover taken as they are.
+DOCBIN = "docbin"
 # Formats whose public files hold a few wrong offsets: read on, and count them.
 LENIENT = {"pubtator", "brat", "bioc"}
 
@@ -36,24 +49,48 @@ def read_corpus(
 ) -> Iterator[AnnotatedNote]:
     """Read a known corpus.
 
-    name (str): its name in schema.py.
-    path (Union[str, Path]): its folder, or one file of it.
+    name (str): its name in schema.py; "docbin": any .spacy file.
+    path (Union[str, Path]): its folder, or one file; the suffix tells BioC (.xml), DocBin
+        (.spacy), CSV, PubTator and brat (.ann) from the corpus' own format.
     parts (Optional[Sequence[str]]): official parts, e.g. ["train"], where the folder has them.
     encoding (str): encoding of its files.
     YIELDS (AnnotatedNote): its notes, each once, with meta "corpus" and, where known, "split".
     Raises CorpusError for an unknown name or part, a missing file, a broken file.
     """
+    if name == DOCBIN:
+        yield from _plain_docbin(path, parts)
+        return
     schema = get_schema(name)
     seen: Dict[str, str] = {}
     for part, file in _files(schema, Path(path), parts):
-        extra = {"strict": False} if schema.format in LENIENT else {}
-        for note in FORMATS[schema.format](file, encoding=encoding, **extra):
+        for note in _notes_of(schema, file, encoding):
             if seen.get(note.id) == note.text:
                 continue  # NCBI holds one abstract twice
             if note.id in seen:
                 raise broken(file, 0, "unique note ids", f"two notes {note.id!r}")
             seen[note.id] = note.text
             yield with_meta(note, corpus=name, **({"split": part} if part else {}))
+
+
+def _plain_docbin(
+    path: Union[str, Path], parts: Optional[Sequence[str]]
+) -> Iterator[AnnotatedNote]:
+    if parts:
+        raise CorpusError(f"{path}: a DocBin has no official parts, found parts={list(parts)}.")
+    notes = list(read_docbin(path))
+    # Where nobody said what was covered, all of the file's labels were.
+    covered = list(scheme_of(notes).covered)
+    for note in notes:
+        yield with_meta(note, corpus=DOCBIN, covered=note.meta.get("covered", covered))
+
+
+def _notes_of(schema: CorpusSchema, file: Path, encoding: str) -> Iterator[AnnotatedNote]:
+    kind = BY_SUFFIX.get(file.suffix.lower(), schema.format) if file.is_file() else schema.format
+    extra = {"strict": False} if kind in LENIENT else {}
+    for note in FORMATS[kind](file, encoding=encoding, **extra):
+        # The corpus' table says what is covered in the task at hand.
+        own = {key: value for key, value in note.meta.items() if key != "covered"}
+        yield replace(note, meta=own)
 
 
 def _files(
@@ -63,7 +100,8 @@ def _files(
         raise broken(path, 0, f"the corpus {schema.name}", "nothing at this path")
     if path.is_file() or not schema.parts:
         if parts:
-            raise CorpusError(f"{path}: no official parts to choose from, found parts={parts}.")
+            found = list(parts)
+            raise CorpusError(f"{path}: no official parts to choose from, found parts={found}.")
         by_file = {file: part for part, file in schema.parts.items()}
         return [(by_file.get(path.name, ""), path)]
     unknown = sorted(set(parts or ()) - set(schema.parts))
@@ -89,15 +127,17 @@ def create_corpus(
     """Registered as clinbert.Corpus.v1.
 
     sources (Any): a list of blocks, or blocks by name, with "path" and, where it differs from
-        the block's name, "corpus"; optional "parts", "encoding", "limit", "split", and "repeat",
-        how often a pass goes over it: a fraction draws notes anew in every pass.
+        the block's name, "corpus" ("docbin" for any .spacy file); optional "parts", "encoding",
+        "limit", "split", "splits", and "repeat", how often a pass goes over it: a fraction draws
+        notes anew in every pass.
     scheme (str): "product", or "own" for one corpus' own labels.
     max_length (int): tokens; longer notes are cut at a blank line or sentence end. 0: never.
     shuffle (bool): another order in every epoch.
     seed (int): for the order and for limits.
     limit (int): at most so many examples; 0: all.
     split (str): "train", "dev" or "test" of `splits`; of a hash of the group without a manifest.
-    splits (Optional[Union[str, Path]]): manifest written by splits.write_splits.
+    splits (Optional[Union[str, Path]]): manifest written by splits.write_splits; notes that it
+        does not list are in no part.
     exclude (Optional[Union[str, Path]]): list written by splits.write_excluded.
     RETURNS (Callable[[Language], Iterator[Example]]): the reader.
     """
@@ -127,20 +167,22 @@ def _as_is(note: AnnotatedNote) -> AnnotatedNote:
 
 
 def _scheme(note: AnnotatedNote, name: str) -> LabelScheme:
-    return get_schema(str(note.meta["corpus"])).scheme(name)
+    corpus = str(note.meta["corpus"])
+    return scheme_of([note]) if corpus == DOCBIN else get_schema(corpus).scheme(name)
 
 
 def _blocks(sources: Sources) -> List[Dict[str, Any]]:
     if isinstance(sources, Mapping):
         sources = [{"corpus": name, **block} for name, block in sources.items()]
-    known = {"corpus", "path", "parts", "encoding", "limit", "repeat", "split"}
+    known = {"corpus", "path", "parts", "encoding", "limit", "repeat", "split", "splits"}
     for block in sources:
         if not {"corpus", "path"} <= set(block) or set(block) - known:
             raise CorpusError(
                 f"A source needs 'corpus' and 'path' and may have {sorted(known)}; found "
                 f"{sorted(block)}."
             )
-        get_schema(block["corpus"])
+        if block["corpus"] != DOCBIN:
+            get_schema(block["corpus"])
     return [dict(block) for block in sources]
 
 
@@ -152,16 +194,16 @@ def _select(
     exclude: Optional[Union[str, Path]],
 ) -> Iterator[List[AnnotatedNote]]:
     """Read the notes of each block."""
-    table: Optional[Splits] = read_splits(manifest) if manifest else None
     dropped = read_excluded(exclude) if exclude else set()
     for block in blocks:
         notes: Iterable[AnnotatedNote] = read_corpus(
             block["corpus"], block["path"], block.get("parts"), block.get("encoding", "utf-8")
         )
+        part, table = block.get("split", split), block.get("splits", manifest)
+        if block.get("splits") and not part:
+            raise CorpusError(f"Source {block['corpus']!r} has 'splits'; expected a 'split' too.")
+        notes = take_part(notes, part, table) if part else notes
         notes = [note for note in notes if (block["corpus"], note.id) not in dropped]
-        part = block.get("split", split)
-        if part:
-            notes = [note for note in notes if in_split(note, part, table)]
         if block.get("limit"):
             random.Random(seed).shuffle(notes)
         yield notes[: block.get("limit") or None]

@@ -5,9 +5,9 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.util import filter_spans
 
+from ..attributes import ENTS_KEY
 from .files import CorpusError
 
-SPANS_KEY = "clinbert_ents"
 COVERED_KEY = "clinbert_covered"
 Offsets = Tuple[int, int]
 LabelMap = Mapping[str, Optional[Sequence[str]]]
@@ -162,22 +162,36 @@ class LabelScheme:
         RETURNS (Tuple[str, ...]): sorted labels it may stand for; empty: not taken.
         Raises CorpusError for a label that the scheme does not list.
         """
-        if mention.label not in self.labels:
+        labels = self.targets(mention.label)
+        if labels is None:
             raise CorpusError(
                 f"Note {note_id!r}, mention {mention.id!r}: label {mention.label!r} is not among "
                 f"the known ones {sorted(self.labels)}; add it to the corpus' table."
             )
-        return tuple(sorted(self.labels[mention.label] or ()))
+        return labels
+
+    def targets(self, label: str) -> Optional[Tuple[str, ...]]:
+        """Look a label up.
+
+        label (str): an own label, or several joined by "|", as our own writers leave them.
+        RETURNS (Optional[Tuple[str, ...]]): sorted labels it may stand for; empty: not taken;
+            None: not known.
+        """
+        parts = [label] if label in self.labels else label.split("|")
+        if not all(part in self.labels for part in parts):
+            return None
+        return tuple(sorted({name for part in parts for name in self.labels[part] or ()}))
 
 
 def scheme_of(notes: Iterable[AnnotatedNote]) -> LabelScheme:
     """Take the labels that stand in the notes as they are, all covered.
 
-    notes (Iterable[AnnotatedNote]): notes.
+    notes (Iterable[AnnotatedNote]): notes; "A|B" says that A and B are allowed.
     RETURNS (LabelScheme): the identity over their labels.
     """
     labels = sorted({mention.label for note in notes for mention in note.mentions})
-    return LabelScheme({label: (label,) for label in labels}, tuple(labels))
+    table = {label: tuple(filter(None, label.split("|"))) or (label,) for label in labels}
+    return LabelScheme(table, tuple(sorted({name for names in table.values() for name in names})))
 
 
 def to_doc(
@@ -199,8 +213,8 @@ def to_doc(
             f"found {len(doc.text)} after it."
         )
     spans, attrs = _gold(note, doc, scheme)
-    group = SpanGroup(doc, name=SPANS_KEY, spans=spans, attrs=attrs)
-    doc.spans[SPANS_KEY] = group
+    group = SpanGroup(doc, name=ENTS_KEY, spans=spans, attrs=attrs)
+    doc.spans[ENTS_KEY] = group
     doc.ents = _flat(doc, spans)
     doc.cats = {str(key): float(value) for key, value in note.meta.get("cats", {}).items()}
     doc.user_data[COVERED_KEY] = list(attrs["covered"])
@@ -209,7 +223,7 @@ def to_doc(
 
 def _gold(note: AnnotatedNote, doc: Doc, scheme: LabelScheme) -> Tuple[List[Span], Dict[str, Any]]:
     spans: List[Span] = []
-    unknown: List[List[int]] = []
+    unknown: List[List[int]] = [list(region) for region in note.meta.get("unknown", ())]
     gold: Dict[Tuple[int, int, str], bool] = {}
     for mention in note.mentions:
         label = "|".join(scheme.allowed(note.id, mention))
@@ -268,7 +282,7 @@ def _flat(doc: Doc, spans: List[Span]) -> List[Span]:
     ]
 
 
-def from_doc(doc: Doc, note_id: str = "", key: str = SPANS_KEY) -> AnnotatedNote:
+def from_doc(doc: Doc, note_id: str = "", key: str = ENTS_KEY) -> AnnotatedNote:
     """Take a Doc's entities as a note.
 
     doc (Doc): a Doc.
@@ -288,7 +302,7 @@ def from_doc(doc: Doc, note_id: str = "", key: str = SPANS_KEY) -> AnnotatedNote
         )
         for i, span in enumerate(spans, 1)
     )
-    meta = {name: attrs[name] for name in ("corpus", "covered") if name in attrs}
+    meta = {name: attrs[name] for name in ("corpus", "covered", "unknown") if name in attrs}
     if doc.cats:
         meta["cats"] = dict(doc.cats)
     return AnnotatedNote(note_id or str(attrs.get("id", "")), doc.text, mentions, meta=meta)

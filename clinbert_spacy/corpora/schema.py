@@ -1,4 +1,6 @@
 """One table per corpus: what its labels mean for us, what it covers, under which licence."""
+import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Dict, Mapping, Optional, Tuple
 
@@ -40,7 +42,7 @@ class CorpusSchema:
     name (str): the name used in configs and on the command line.
     format (str): which reader.
     source (str): name and article, for cards; addresses stand in project.yml.
-    licence (str): quoted from its source.
+    licence (str): what its source, or who else, states, and whether that was verified.
     ships (bool): whether it may train weights that are shipped.
     covered (Tuple[str, ...]): product labels that it marks exhaustively. Empty: its mentions are
         true, but an unmarked token says nothing.
@@ -98,7 +100,8 @@ _PROBLEM = _to("DISEASE", "SYMPTOM", why="the corpus does not tell findings from
 _OUTSIDE = _skip("no product label; never an entity of ours")
 _BC5CDR = CorpusSchema(
     "bc5cdr", "pubtator", "BioCreative V CDR (Li et al. 2016)",
-    "public domain mark 1.0 (work of NCBI/NLM; abstracts as in PubMed)", True,
+    "public domain mark 1.0 as its bigbio card states (a work of NCBI/NLM; none in the mirror; "
+    "abstracts as in PubMed)", True,
     ("DISEASE", "SYMPTOM", "DRUG"),
     {"Chemical": _to("DRUG"), "Disease": _PROBLEM},
     parts={
@@ -109,7 +112,7 @@ _BC5CDR = CorpusSchema(
 )  # fmt: skip
 _NCBI = CorpusSchema(
     "ncbi", "pubtator", "NCBI disease corpus (Dogan et al. 2014)",
-    "public domain notice (United States Government work)", True,
+    "public domain notice, United States Government work (the LICENSE beside the corpus)", True,
     ("DISEASE",),  # signs and symptoms are marked only where they name a disease
     _each(_PROBLEM, "SpecificDisease Modifier DiseaseClass CompositeMention"),
     own=dict.fromkeys(
@@ -123,7 +126,8 @@ _NCBI = CorpusSchema(
 )  # fmt: skip
 _BIORED = CorpusSchema(
     "biored", "pubtator", "BioRED (Luo et al. 2022)",
-    "not stated in the mirror (work of NCBI, normally its public domain notice)", True,
+    "not stated: none in the mirror, 'unknown' on its bigbio card (a work of NCBI, normally under "
+    "its public domain notice)", True,
     ("DISEASE", "SYMPTOM", "DRUG"),
     {
         "DiseaseOrPhenotypicFeature": _PROBLEM,
@@ -136,7 +140,8 @@ _BIORED = CorpusSchema(
 _DOSE = _to("DOSAGE", "FREQUENCY", "STRENGTH", why="one string for strength, amount, frequency")
 _MACCROBAT = CorpusSchema(
     "maccrobat", "brat", "MACCROBAT2020 (Caufield et al.)",
-    "CC BY 4.0 (texts from PMC open access)", True,
+    "CC BY 4.0 as far as known (its figshare record 9764942, not verified; none in the mirror; "
+    "texts from PMC open access)", True,
     (
         "DISEASE", "SYMPTOM", "DRUG", "STRENGTH", "DOSAGE", "ROUTE", "FREQUENCY", "DURATION",
         "TEST", "LAB_VALUE", "PROCEDURE", "ANATOMY",
@@ -165,7 +170,8 @@ _MACCROBAT = CorpusSchema(
     },
 )  # fmt: skip
 _CHIA = CorpusSchema(
-    "chia", "brat", "Chia (Kury et al. 2020)", "CC BY 4.0", True,
+    "chia", "brat", "Chia (Kury et al. 2020)",
+    "CC BY 4.0 as its bigbio card states (none in the mirror)", True,
     ("DISEASE", "SYMPTOM", "DRUG", "TEST", "PROCEDURE"),
     {
         "Condition": _PROBLEM,
@@ -185,7 +191,9 @@ _CHIA = CorpusSchema(
     },
 )  # fmt: skip
 _LCT = CorpusSchema(
-    "lct", "brat", "Leaf Clinical Trials (Dobbins et al. 2022)", "CC BY 4.0", True,
+    "lct", "brat", "Leaf Clinical Trials (Dobbins et al. 2022)",
+    "CC BY 4.0 as far as known (its figshare record 17209610, not verified; none in its "
+    "repository)", True,
     ("DISEASE", "SYMPTOM", "DRUG", "PROCEDURE"),
     {
         "Condition-Name": _PROBLEM,
@@ -208,19 +216,20 @@ _LCT = CorpusSchema(
 )  # fmt: skip
 _ADE = CorpusSchema(
     "ade", "ade", "ADE corpus v2 (Gurulingappa et al. 2012)",
-    "not stated (Gurulingappa et al. 2012; cite the article; texts are not redistributed)", True,
+    "not stated: 'unknown' on its Hugging Face card (its README asks to cite Gurulingappa et al. "
+    "2012; texts are not redistributed)", True,
     (),  # only drugs and effects that stand in a relation are marked
     {"Drug": _to("DRUG"), "Adverse-Effect": _PROBLEM, "Dose": _DOSE},
 )  # fmt: skip
 _PSYTAR = CorpusSchema(
     "psytar", "psytar", "PsyTAR (Zolnoori et al. 2019)",
-    "CC BY 4.0", True,
+    "CC BY 4.0 (README of the mirror and License sheet of the workbook)", True,
     (),  # what the patient says of others or denies is not marked
     _each(_PROBLEM, "ADR WD SSI DI"),
 )  # fmt: skip
 _SPL_ADR = CorpusSchema(
     "spl_adr", "spl_adr", "SPL-ADR-200db (Demner-Fushman et al. 2018)",
-    "CC0 1.0 (texts and spans; MedDRA terms are left out)", True,
+    "CC0 1.0 as its bigbio card states (texts and spans; MedDRA terms are left out)", True,
     (),  # positive and normalised reactions only, each once per section
     {"AdverseReaction": _PROBLEM},
 )  # fmt: skip
@@ -264,5 +273,5 @@ def may_ship(name: str, licence: Optional[str] = None) -> bool:
 
 
 def _non_commercial(licence: str) -> bool:
-    words = licence.upper().replace("-", " ").replace(",", " ").split()
-    return "NC" in words or "NONCOMMERCIAL" in words or "COMMERCIAL" in words
+    words = re.findall(r"[A-Z]+", unicodedata.normalize("NFKC", licence).upper())
+    return any(word == "NC" or "BYNC" in word or "COMMERCIAL" in word for word in words)

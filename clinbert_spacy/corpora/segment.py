@@ -1,6 +1,6 @@
 """Long notes cut into shorter ones, at a blank line or the end of a sentence, gold kept."""
 from dataclasses import replace
-from typing import Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 from spacy.tokens import Doc
 
@@ -76,9 +76,16 @@ def _piece(note: AnnotatedNote, number: int, start: int, end: int) -> AnnotatedN
         mentions=tuple(mentions),
         relations=tuple(relations),
     )
-    return with_meta(piece, offset=start, relations_lost=lost) if lost else with_meta(
-        piece, offset=start
-    )
+    meta: Dict[str, Any] = {"offset": start, **({"relations_lost": lost} if lost else {})}
+    if "unknown" in note.meta:
+        meta["unknown"] = _inner(note.meta["unknown"], start, end)
+    return with_meta(piece, **meta)
+
+
+def _inner(regions: Sequence[Sequence[int]], start: int, end: int) -> List[List[int]]:
+    """What of the regions lies in a piece, counted from its start."""
+    cut = ((max(a, start) - start, min(b, end) - start) for a, b in regions)
+    return [[a, b] for a, b in cut if a < b]
 
 
 def _shift(mention: Mention, offset: int) -> Mention:

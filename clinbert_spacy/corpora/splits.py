@@ -2,11 +2,14 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, Optional, Set, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Set, Tuple, Union
 
-from .files import CorpusError, broken, load_json, sha256_of
+from .files import CorpusError, broken, load_json, sha256_of, write_text
 from .record import AnnotatedNote
 
+COLUMNS = ("corpus", "id", "group", "sha256", "split")
+# 128 bits tell texts apart; a manifest of two thousand notes stays small.
+HASH_DIGITS = 32
 SHARES = {"train": 0.8, "dev": 0.1, "test": 0.1}
 NoteKey = Tuple[str, str]
 Splits = Mapping[NoteKey, Mapping[str, str]]
@@ -49,13 +52,14 @@ def make_splits(
     notes (Iterable[AnnotatedNote]): notes.
     seed (int): see split_of.
     shares (Optional[Mapping[str, float]]): see split_of.
-    RETURNS (Dict[NoteKey, Dict[str, str]]): for each note its split, group and hash.
+    RETURNS (Dict[NoteKey, Dict[str, str]]): for each note its split, group and hash (the first
+        HASH_DIGITS digits of the SHA-256 of its text).
     """
     return {
         note_key(note): {
             "split": split_of(note.group, seed, shares),
             "group": note.group,
-            "sha256": sha256_of(note.text),
+            "sha256": sha256_of(note.text)[:HASH_DIGITS],
         }
         for note in notes
     }
@@ -76,7 +80,7 @@ def in_split(note: AnnotatedNote, split: str, splits: Optional[Splits], seed: in
     entry = splits.get(note_key(note))
     if entry is None:
         raise CorpusError(f"Note {note_key(note)}: expected it in the split manifest, not found.")
-    if entry["sha256"] != sha256_of(note.text):
+    if entry["sha256"] != sha256_of(note.text)[:HASH_DIGITS]:
         raise CorpusError(
             f"Note {note_key(note)}: its text is not the one that was split; make the manifest "
             "again, or fetch the corpus again."
@@ -84,15 +88,41 @@ def in_split(note: AnnotatedNote, split: str, splits: Optional[Splits], seed: in
     return entry["split"] == split
 
 
+def take_part(
+    notes: Iterable[AnnotatedNote], split: str, manifest: Optional[Union[str, Path]] = None
+) -> List[AnnotatedNote]:
+    """Take one part of a corpus.
+
+    notes (Iterable[AnnotatedNote]): its notes.
+    split (str): the part.
+    manifest (Optional[Union[str, Path]]): written by write_splits; a note that it does not list
+        is in no part, so that a larger copy of a corpus gives the same parts. Without one the
+        hash of the group decides.
+    RETURNS (List[AnnotatedNote]): the notes of the part.
+    Raises CorpusError where the manifest lists none of the notes, or one with another text.
+    """
+    notes = list(notes)
+    if manifest is None:
+        return [note for note in notes if in_split(note, split, None)]
+    table = read_splits(manifest)
+    listed = [note for note in notes if note_key(note) in table]
+    if notes and not listed:
+        raise CorpusError(f"{manifest}: expected notes of {note_key(notes[0])[0]!r}, found none.")
+    return [note for note in listed if in_split(note, split, table)]
+
+
 def write_splits(splits: Splits, path: Union[str, Path], seed: int = 0) -> None:
-    """Write a manifest.
+    """Write a manifest, a note a line, without any text.
 
     splits (Splits): from make_splits.
     path (Union[str, Path]): JSON file.
     seed (int): recorded beside.
     """
+    head = {"version": 1, "seed": seed, "columns": COLUMNS}
     rows = [{"corpus": key[0], "id": key[1], **entry} for key, entry in sorted(splits.items())]
-    _write_json(path, {"version": 1, "seed": seed, "notes": rows})
+    lines = [json.dumps([row[name] for name in COLUMNS], separators=(",", ":")) for row in rows]
+    body = ",\n".join(lines)
+    write_text(path, f'{json.dumps(head)[:-1]}, "notes": [\n{body}\n]}}\n')
 
 
 def read_splits(path: Union[str, Path]) -> Dict[NoteKey, Dict[str, str]]:
@@ -102,8 +132,19 @@ def read_splits(path: Union[str, Path]) -> Dict[NoteKey, Dict[str, str]]:
     RETURNS (Dict[NoteKey, Dict[str, str]]): as from make_splits.
     Raises CorpusError where it is not one.
     """
-    rows = _rows(path, "notes", {"corpus", "id", "split", "sha256"})
-    return {(row["corpus"], row["id"]): row for row in rows}
+    value = load_json(path)
+    table = value if isinstance(value, dict) else {}
+    rows = table.get("notes")
+    fits = table.get("columns") == list(COLUMNS) and isinstance(rows, list)
+    if not fits or not all(_is_row(row) for row in rows):
+        raise broken(path, 0, f"an object with columns {list(COLUMNS)} and notes", "another layout")
+    named = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    return {(row.pop("corpus"), row.pop("id")): row for row in named}
+
+
+def _is_row(row: Any) -> bool:
+    cells = row if isinstance(row, list) else []
+    return len(cells) == len(COLUMNS) and all(isinstance(cell, str) for cell in cells)
 
 
 def write_excluded(keys: Iterable[NoteKey], path: Union[str, Path], reason: str = "") -> None:
@@ -128,12 +169,16 @@ def read_excluded(path: Union[str, Path]) -> Set[NoteKey]:
 
 def _write_json(path: Union[str, Path], value: Mapping[str, object]) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False)
-    Path(path).write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
 
 
 def _rows(path: Union[str, Path], key: str, needed: Set[str]) -> List[Dict[str, str]]:
     value = load_json(path)
     rows = value.get(key) if isinstance(value, dict) else None
-    if not isinstance(rows, list) or not all(needed <= set(row) for row in rows):
+    if not isinstance(rows, list) or not all(_has(row, needed) for row in rows):
         raise broken(path, 0, f"an object with {key!r}: rows of {sorted(needed)}", "another layout")
     return rows
+
+
+def _has(row: Any, needed: Set[str]) -> bool:
+    return isinstance(row, dict) and needed <= set(row)

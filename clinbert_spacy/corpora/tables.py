@@ -1,5 +1,6 @@
 """Tables of several corpora: ADE .rel files, the PsyTAR workbook, SPL-ADR labels, CSV/TSV."""
 import csv
+import io
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
@@ -12,6 +13,7 @@ _ADE_NEGATIVE = "ADE-NEG.txt"
 _PSYTAR_KINDS = ("ADR", "WD", "SSI", "DI")
 _PSYTAR_CATS = ("ADR", "WD", "EF", "INF", "SSI", "DI")
 _SPL_FIELDS = ("label_id", "section_name", "section_text", "adverse_events")
+_CELL_LIMIT = 2**31 - 1  # what csv can take on every platform
 _CSV_FIELDS = ("id", "text", "start", "end", "label")
 # (label of the argument, its text and offset, the drug's text and offset), in document offsets
 _Row = Tuple[str, str, int, str, int]
@@ -48,7 +50,7 @@ def _ade_line(path: Path, number: int, line: str) -> Tuple[str, str, List[_Row]]
         return pmid, sentence.strip(), []
     cells = line.split("|")
     numbers = [*cells[-5:-3], *cells[-2:]]
-    if len(cells) < 8 or not all(cell.strip().isdigit() for cell in numbers):
+    if len(cells) < 8 or not all(cell.strip().isdecimal() for cell in numbers):
         raise broken(path, number, "8 columns split by |", f"{len(cells)} columns")
     label = _ADE_FILES[path.name]
     row = (label, cells[-6], int(cells[-5]), cells[-3], int(cells[-2]))
@@ -223,8 +225,8 @@ def _section(section: Dict[str, Any]) -> AnnotatedNote:
     text, spans, lost = section["section_text"], [], 0
     for event in section["adverse_events"]:
         shown, start = str(event[0]).lower(), str(event[5])
-        at = int(start) if start.isdigit() else -1
-        length = int(event[6]) if str(event[6]).isdigit() else 0
+        at = int(start) if start.isdecimal() else -1
+        length = int(event[6]) if str(event[6]).isdecimal() else 0
         if at >= 0 and " ".join(text[at : at + length].lower().split()) == " ".join(shown.split()):
             spans.append((at, at + length))
         else:
@@ -249,31 +251,41 @@ def read_csv(path: Union[str, Path], encoding: str = "utf-8") -> Iterator[Annota
     YIELDS (AnnotatedNote): notes in order of their first row.
     """
     path = Path(path)
-    text = read_text(path, encoding).lstrip(BOM)
+    # A cell may hold a whole note, and line ends of every kind: only csv itself may cut lines.
+    csv.field_size_limit(_CELL_LIMIT)
+    text = io.StringIO(read_text(path, encoding).lstrip(BOM), newline="")
     delimiter = "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
-    reader = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
-    if not set(_CSV_FIELDS) <= set(reader.fieldnames or ()):
-        raise broken(path, 1, f"a header with {list(_CSV_FIELDS)}", "another header")
+    rows = _csv_rows(path, csv.reader(text, delimiter=delimiter, strict=True))
+    _, header = next(rows, (1, []))
+    if not set(_CSV_FIELDS) <= set(header) or len(set(header)) < len(header):
+        raise broken(path, 1, f"a header with {list(_CSV_FIELDS)}, each once", "another header")
     notes: Dict[str, List[Tuple[int, Dict[str, str]]]] = {}
-    for row in _checked(path, reader):
-        notes.setdefault(row["id"], []).append((reader.line_num, row))
-    for note_id, rows in notes.items():
-        yield _csv_note(path, note_id, rows)
+    for line, cells in rows:
+        if len(cells) != len(header):
+            raise broken(path, line, f"{len(header)} cells as in the header", f"{len(cells)}")
+        row = dict(zip(header, cells, strict=True))
+        notes.setdefault(row["id"], []).append((line, row))
+    for note_id, found in notes.items():
+        yield _csv_note(path, note_id, found)
 
 
-def _checked(path: Path, reader: Any) -> Iterator[Dict[str, str]]:
-    rows = iter(reader)
+def _csv_rows(path: Path, reader: Any) -> Iterator[Tuple[int, List[str]]]:
+    """Rows with the line that each begins on."""
     while True:
+        line = reader.line_num + 1
         try:
-            row = next(rows, None)
+            cells = next(reader, None)
         except csv.Error:
-            row = {}
-        if row is None:
-            return
+            failed, cells = True, None
+        else:
+            failed = False
         # Raised outside the handler: csv's own message may quote the row.
-        if not row or None in row or None in row.values():
-            raise broken(path, reader.line_num, "as many cells as the header", "another number")
-        yield row
+        if failed:
+            raise broken(path, line, "a row of CSV with its quotes closed", "something else")
+        if cells is None:
+            return
+        if cells:
+            yield line, cells
 
 
 def _csv_note(path: Path, note_id: str, rows: List[Tuple[int, Dict[str, str]]]) -> AnnotatedNote:
@@ -284,7 +296,7 @@ def _csv_note(path: Path, note_id: str, rows: List[Tuple[int, Dict[str, str]]]) 
     for number, row in rows:
         if not (row["start"] or row["end"]):
             continue
-        if not (row["start"].isdigit() and row["end"].isdigit() and row["label"]):
+        if not (row["start"].isdecimal() and row["end"].isdecimal() and row["label"]):
             raise broken(path, number, "whole numbers start, end and a label", "something else")
         concepts = (row["concept"],) if row.get("concept") else ()
         span = (int(row["start"]), int(row["end"]))

@@ -4,11 +4,23 @@ import platform
 import resource
 import statistics
 import sys
+import tempfile
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import spacy
 import torch
@@ -17,6 +29,7 @@ from spacy.language import Language
 Runner = Callable[[], None]
 TRANSFORMERS = ("clinbert_transformer", "transformer")
 MAX_PADDED = 4096
+MASK = "[MASK]"
 
 
 @dataclass(frozen=True)
@@ -60,16 +73,16 @@ def benchmark(
     """Time a pipeline, and beside it the stock pipeline and the bare encoder.
 
     The contenders take turns, so that a machine that slows down slows all of them. A word is
-    what stands between white space. The stock pipeline has the same encoder weights and a `ner`
-    that was never trained: its speed does not depend on what it finds.
+    what stands between white space. The stock pipeline has the same encoder weights, in single
+    precision, and a `ner` that was never trained: its speed does not depend on what it finds.
 
     nlp (Language): the pipeline. texts (Sequence[str]): the notes.
-    stock (Optional[Union[str, Path]]): folder of a Hugging Face checkpoint, for the contenders
-        "stock" and, where the pipeline has no encoder of ours, "encoder".
+    stock (Optional[Union[str, Path]]): folder of a Hugging Face checkpoint for "stock" instead of
+        the pipeline's own encoder, and for "encoder" where the pipeline has no encoder of ours.
     n_rounds (int): timed rounds after one warm-up. batch_size (int): notes a batch.
     progress (Callable): called with 1 after each run.
     RETURNS (Dict[str, Any]): n_notes, n_words, n_rounds, threads, dtype, device, machine,
-        peak_mb and rows (name, words_per_second, time_ratio).
+        peak_mb, stock_weights and rows (name, words_per_second, time_ratio).
     """
     n_words = sum(len(text.split()) for text in texts)
     if not n_words:
@@ -81,8 +94,9 @@ def benchmark(
     peak_mb = peak_memory_mb()
     encoder = encoder_of(nlp) or (encoder_from_folder(stock) if stock else None)
     runners = {"pipeline": run_pipeline}
-    if stock:
-        runners["stock"] = _runner(stock_pipeline(stock), texts, batch_size)
+    with _checkpoint_of(nlp, stock) as (folder, weights):
+        if folder:
+            runners["stock"] = _runner(stock_pipeline(folder), texts, batch_size)
     if encoder:
         runners["encoder"] = encoder_runner(encoder, texts)
     times = time_in_turns(runners, n_rounds, progress)
@@ -95,6 +109,7 @@ def benchmark(
         "device": device_name(),
         "machine": machine_name(),
         "peak_mb": peak_mb,
+        "stock_weights": weights,
         "rows": speed_rows(times, n_words),
     }
 
@@ -182,6 +197,29 @@ def stock_pipeline(folder: Union[str, Path]) -> Language:
     return nlp
 
 
+def export_encoder(nlp: Language, folder: Union[str, Path]) -> None:
+    """Write the encoder inside a pipeline with our transformer as a Hugging Face checkpoint.
+
+    nlp (Language): the pipeline. folder (Union[str, Path]): where to write.
+    RAISES (ValueError): the pipeline has no transformer of ours.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    shim = _shim_of(nlp)
+    if shim is None:
+        raise ValueError(f"No encoder of ours among {nlp.pipe_names}: name a checkpoint instead.")
+    backend, special = shim.pieces.backend, shim.pieces.special
+    ids = {name: special[name] for name in ("unk", "cls", "sep", "pad")}
+    names = {f"{name}_token": backend.id_to_token(i) for name, i in ids.items() if i >= 0}
+    if backend.token_to_id(MASK) is not None:
+        names["mask_token"] = MASK
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, model_max_length=special["max_length"], **names
+    )
+    tokenizer.save_pretrained(str(folder))
+    shim._model.transformer.save_pretrained(str(folder))
+
+
 def encoder_of(nlp: Language) -> Optional[Encoder]:
     """The encoder inside a pipeline with our transformer, reading the pipeline's wordpieces.
 
@@ -245,6 +283,19 @@ def encoder_runner(encoder: Encoder, texts: Sequence[str]) -> Runner:
             torch.cuda.synchronize(parameter.device)
 
     return run
+
+
+@contextmanager
+def _checkpoint_of(
+    nlp: Language, stock: Optional[Union[str, Path]]
+) -> Iterator[Tuple[Optional[str], str]]:
+    """Offer the checkpoint for the stock pipeline, and what to call it."""
+    if stock or _shim_of(nlp) is None:
+        yield (str(stock) if stock else None), (Path(stock).name if stock else "none")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        export_encoder(nlp, folder)
+        yield folder, "those of the pipeline"
 
 
 def _runner(nlp: Language, texts: Sequence[str], batch_size: int) -> Runner:

@@ -3,30 +3,17 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Dict,
-    FrozenSet,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    Sequence,
-    Tuple,
-)
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Tuple
 
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from ..attributes import ENTS_KEY
+from .labels import LabelPlan
 from .scorers import (
-    SPAN_GROUP,
     Counts,
-    Gold,
     LabelCounts,
     bootstrap,
-    invert_labels,
     macro_f,
     map_labels,
     merge_counts,
@@ -37,7 +24,6 @@ from .scorers import (
 
 if TYPE_CHECKING:
     from ..corpora.record import AnnotatedNote
-    from ..corpora.schema import CorpusSchema
 
 PROTOCOL = (
     "exact character span and type; micro over all gold mentions, including those that the "
@@ -46,47 +32,6 @@ PROTOCOL = (
 )
 MAX_NOTE_LENGTH = 100_000_000
 Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class LabelPlan:
-    """How gold and predicted labels meet.
-
-    scheme (str): "own" or "product".
-    gold (Mapping[str, Tuple[str, ...]]): label in the corpus file -> labels that are right for it;
-        a label that is not in it is left out of the scoring, and counted as such.
-    covered (Tuple[str, ...]): labels that the corpus annotates.
-    predicted (Mapping[str, str]): label of the pipeline -> label scored; others are ignored.
-    unknown (FrozenSet[str]): labels in the file over whose text no prediction is wrong.
-    known (FrozenSet[str]): every label that the file may hold.
-    """
-
-    scheme: str
-    gold: Mapping[str, Tuple[str, ...]]
-    covered: Tuple[str, ...]
-    predicted: Mapping[str, str]
-    unknown: FrozenSet[str] = frozenset()
-    known: FrozenSet[str] = frozenset()
-
-    def gold_of(self, note: "AnnotatedNote") -> Gold:
-        """Gold of a note in the labels scored.
-
-        RAISES (ValueError): a mention has a label that the corpus is not known to use.
-        """
-        for mention in note.mentions:
-            if mention.label not in self.known:
-                raise ValueError(
-                    f"Note {note.id!r}, mention {mention.id!r}: label {mention.label!r} is not "
-                    f"among {sorted(self.known)}. Is this the right --corpus?"
-                )
-        mentions = [
-            (mention.start, mention.end, "|".join(sorted(self.gold[mention.label])))
-            for mention in note.mentions
-            if mention.label in self.gold
-        ]
-        silent = [s for m in note.mentions if m.label in self.unknown for s in m.spans]
-        own = self.scheme == "own"
-        return Gold(mentions, self.covered if own else covered_by(note, self.covered), silent)
 
 
 @dataclass(frozen=True)
@@ -168,7 +113,7 @@ def evaluate(
         it writes no such group.
     notes (Iterable[AnnotatedNote]): gold notes.
     corpus (str): name of the corpus, for the record.
-    plan (LabelPlan): how gold and predicted labels meet; see `plan_labels`.
+    plan (LabelPlan): how gold and predicted labels meet; see `labels.plan_labels`.
     batch_size (int): notes held at a time. progress (Callable): called with 1 after each note.
     RETURNS (Result): scores with intervals, a row per label, hash of the data.
     RAISES (ValueError): there is no note.
@@ -184,56 +129,6 @@ def evaluate(
     return _make_result(nlp, tally, corpus, plan.scheme)
 
 
-def plan_labels(
-    schema: "CorpusSchema", pipeline_labels: Iterable[str], scheme: str = "auto"
-) -> LabelPlan:
-    """Decide in which labels a pipeline is scored on a corpus.
-
-    "own": the corpus' labels; a pipeline that speaks product labels has them mapped, and only
-    labels with a product label are scored. "product": product labels; a coarse gold label allows
-    several. "auto": "own", unless product labels would have to be mapped and one of them stands
-    for two labels of the corpus.
-
-    schema (CorpusSchema): the corpus' entry in the label schema.
-    pipeline_labels (Iterable[str]): labels that the pipeline predicts.
-    scheme (str): "own", "product" or "auto".
-    RETURNS (LabelPlan): the plan, with the scheme taken.
-    RAISES (ValueError): an unknown scheme, or "product" for a corpus that covers no label.
-    """
-    if scheme not in ("own", "product", "auto"):
-        raise ValueError(f"Label scheme is {scheme!r}; expected 'own', 'product' or 'auto'.")
-    own = {label: schema.own.get(label, label) for label in schema.rules}
-    allowed: Dict[str, set] = {}
-    for label, rule in schema.rules.items():
-        allowed.setdefault(own[label], set()).update(rule.product)
-    if not set(pipeline_labels).isdisjoint(allowed):
-        inverse, scored = {name: name for name in allowed}, set(allowed)
-    else:
-        inverse, scored = invert_labels(allowed), {name for name in allowed if allowed[name]}
-    ambiguous = sum(map(len, allowed.values())) > len(set().union(*allowed.values()))
-    foreign = set(inverse) != set(allowed)
-    if scheme == "product" or (scheme == "auto" and foreign and ambiguous and schema.covered):
-        return _plan_product(schema)
-    gold = {label: (name,) for label, name in own.items() if name in scored}
-    known = frozenset(own)
-    return LabelPlan("own", gold, tuple(sorted(scored)), inverse, known=known)
-
-
-def covered_by(note: "AnnotatedNote", default: Sequence[str]) -> Sequence[str]:
-    """Product labels that a note covers: its own list if it has one, else the corpus'."""
-    return note.meta.get("covered", default)
-
-
-def labels_of(nlp: Language) -> List[str]:
-    """Labels of the components of a pipeline that say they write entities or spans."""
-    labels: set = set()
-    for name in nlp.pipe_names:
-        assigns = nlp.get_pipe_meta(name).assigns
-        if "doc.ents" in assigns or "doc.spans" in assigns:
-            labels.update(getattr(nlp.get_pipe(name), "labels", ()))
-    return sorted(labels)
-
-
 def describe_pipeline(nlp: Language) -> Dict[str, str]:
     """Name, version and components of a pipeline, for the record."""
     meta = nlp.meta
@@ -245,25 +140,12 @@ def describe_pipeline(nlp: Language) -> Dict[str, str]:
     }
 
 
-def _plan_product(schema: "CorpusSchema") -> LabelPlan:
-    scheme = schema.scheme("product")
-    if not scheme.covered:
-        raise ValueError(
-            f"Corpus {schema.name!r} marks no product label exhaustively, so a prediction that it "
-            "lacks is not wrong and product labels cannot be scored on it. Use --scheme own."
-        )
-    gold = {label: tuple(names) for label, names in scheme.labels.items() if names}
-    predicted = {name: name for names in gold.values() for name in names}
-    known = frozenset(scheme.labels)
-    return LabelPlan("product", gold, tuple(scheme.covered), predicted, scheme.unknown, known)
-
-
 def _tally_note(tally: _Tally, doc: Doc, note: "AnnotatedNote", plan: LabelPlan) -> None:
     gold = plan.gold_of(note)
     predicted = map_labels(predictions_of(doc, "any"), plan.predicted)
     tally.documents.append(gold.count(predicted))
     tally.n_mismatched += len(note.meta.get("mismatches", ()))
-    tally.sources.add(SPAN_GROUP if SPAN_GROUP in doc.spans else "ents")
+    tally.sources.add(ENTS_KEY if ENTS_KEY in doc.spans else "ents")
     tally.n_left_out += sum(mention.label not in plan.gold for mention in note.mentions)
     tally.n_discontinuous += sum(
         len(mention.spans) > 1 and mention.label in plan.gold for mention in note.mentions

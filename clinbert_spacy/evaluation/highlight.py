@@ -5,7 +5,7 @@ from typing import List, Sequence, Tuple
 
 from spacy.tokens import Doc
 
-from .scorers import SPAN_GROUP
+from ..attributes import ENTS_KEY
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ def entities_of(doc: Doc) -> List[Entity]:
 
     Read from `doc.spans["clinbert_ents"]`, or `doc.ents` where there is no such group.
     """
-    if SPAN_GROUP not in doc.spans:
+    if ENTS_KEY not in doc.spans:
         return [Entity(e.start_char, e.end_char, e.label_) for e in doc.ents]
-    group = doc.spans[SPAN_GROUP]
+    group = doc.spans[ENTS_KEY]
     scores = group.attrs.get("scores") or [-1.0] * len(group)
     found = [
         Entity(span.start_char, span.end_char, span.label_, float(score))

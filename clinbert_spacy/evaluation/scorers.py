@@ -19,7 +19,8 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.training import Example
 
-SPAN_GROUP = "clinbert_ents"
+from ..attributes import ENTS_KEY
+
 CharSpan = Tuple[int, int, str]
 Scorer = Callable[..., Dict[str, Any]]
 
@@ -99,11 +100,11 @@ def score_examples(
 
 def gold_of(reference: Doc) -> Optional[Gold]:
     """Gold of a reference doc; None if the doc cannot be scored."""
-    if SPAN_GROUP not in reference.spans:
+    if ENTS_KEY not in reference.spans:
         if not reference.has_annotation("ENT_IOB"):
             return None
         return Gold([(e.start_char, e.end_char, e.label_) for e in reference.ents])
-    group = reference.spans[SPAN_GROUP]
+    group = reference.spans[ENTS_KEY]
     covered = group.attrs.get("covered")
     if covered is not None and not covered:
         return None
@@ -119,8 +120,8 @@ def predictions_of(doc: Doc, source: str = "spans") -> List[CharSpan]:
     source (str): "spans" (nothing if the group is missing), "ents", or "any": the group if it is
         there, else `doc.ents`.
     """
-    if source == "spans" or (source == "any" and SPAN_GROUP in doc.spans):
-        spans = doc.spans.get(SPAN_GROUP, [])
+    if source == "spans" or (source == "any" and ENTS_KEY in doc.spans):
+        spans = doc.spans.get(ENTS_KEY, [])
     else:
         spans = doc.ents
     return [(span.start_char, span.end_char, span.label_) for span in spans]

@@ -137,7 +137,7 @@ def train(
 def _begin(config: Config, output: Path, use_gpu: int) -> Run:
     nlp = init_nlp(config, use_gpu=use_gpu)
     settings = _resolve_training(nlp)
-    seed = nlp.config["training"]["seed"]
+    seed = nlp.config.interpolate()["training"]["seed"]
     if seed is not None:
         fix_random_seed(seed)
     progress = Progress(seed=random.getrandbits(32) if seed is None else seed)

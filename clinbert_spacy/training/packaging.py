@@ -133,7 +133,8 @@ def _check_names(model_dir: Path, name: str, version: str) -> None:
 def _write_stage(nlp: Language, stage: Path, meta: Mapping[str, Any]) -> None:
     _forget_folders(nlp)
     nlp.to_disk(stage)
-    config = Config().from_disk(stage / "config.cfg", interpolate=False)
+    # an encoder named by ${paths.encoder} must still be named when the paths are gone
+    config = Config().from_disk(stage / "config.cfg", interpolate=True)
     given = [value for value in config.get("paths", {}).values() if isinstance(value, str)]
     config["paths"] = {key: None for key in config.get("paths", {})}
     clean, found = strip_paths(config)

@@ -1,4 +1,6 @@
 """A broken file: file, line, what was expected; never what it holds."""
+import csv
+
 import pytest
 
 from clinbert_spacy.corpora.bioc import read_bioc
@@ -7,13 +9,12 @@ from clinbert_spacy.corpora.docbin import read_docbin
 from clinbert_spacy.corpora.files import CorpusError, load_json, read_text
 from clinbert_spacy.corpora.pubtator import read_pubtator
 from clinbert_spacy.corpora.tables import read_ade, read_csv, read_psytar, read_spl_adr
-from clinbert_spacy.corpora.text import read_notes
 
 CANARY = "canarypatient"
 READERS = [
     (read_pubtator, "a.txt"), (read_bioc, "a.xml"), (read_ade, "DRUG-AE.rel"),
     (read_csv, "a.csv"), (read_spl_adr, "a.json"), (read_psytar, "a.xlsx"),
-    (read_docbin, "a.spacy"), (lambda path: read_notes([path]), "a.txt"),
+    (read_docbin, "a.spacy"),
 ]  # fmt: skip
 
 
@@ -47,6 +48,11 @@ def test_latin1_names_the_remedy_and_reads_with_it(tmp_path):
         (f"1|t|{CANARY}\n1\t0\t99\tcanary\tX\tC", 2),
         (f"1|t|{CANARY}\n1\t7\t6\tcanary\tX\tC", 2),
         (f"1|t|{CANARY}\n1\t0\t6\tcanarx\tX\tC", 2),
+        (f"1|t|{CANARY}\n1\t0\t6x\tcanary\tX", 2),
+        (f"1|t|{CANARY}\n1\t0x\t6\tcanary\tX", 2),
+        (f"1|t|{CANARY}\n1\t-1\t6\tcanary\tX\tC", 2),
+        (f"1|t|{CANARY}\n1\tx\t6\tcanary\tX\tC", 2),
+        (f"1|t|{CANARY}\n1\t0\t²\tcanary\tX\tC", 2),
     ],
 )
 def test_broken_pubtator(lines, number, tmp_path):
@@ -125,25 +131,6 @@ def test_broken_json_and_ade_rows(tmp_path):
         list(read_ade(tmp_path))
 
 
-def test_plain_notes_skip_and_report(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"text": "one"}\nnot json\n{"id": 7, "text": "two"}\n{}\n')
-    (tmp_path / "b.csv").write_text('id,text\nx,"three, 3"\ny\n')
-    (tmp_path / "c.txt").write_bytes(b"")
-    (tmp_path / "d.txt").write_text("four\r\n", newline="")
-    problems = []
-    notes = list(read_notes([tmp_path, tmp_path / "none.txt"], on_error=problems.append))
-    assert [n.text for n in notes] == ["one", "two", "three, 3", "four\r\n"]
-    assert [n.id for n in notes] == ["a-1", "7", "x", "d"]
-    assert len(problems) == 5
-    with pytest.raises(CorpusError, match=r"a\.jsonl:2"):
-        list(read_notes([tmp_path]))
-
-
-def test_folder_without_notes(tmp_path):
-    with pytest.raises(CorpusError, match="none of them"):
-        list(read_notes([tmp_path]))
-
-
 def test_csv_mentions(tmp_path):
     (tmp_path / "a.tsv").write_text(
         "id\ttext\tstart\tend\tlabel\tconcept\n1\tmild pain\t5\t9\tSIGN\tC1\n1\t\t0\t4\tGRADE\t\n"
@@ -155,3 +142,65 @@ def test_csv_mentions(tmp_path):
     (tmp_path / "b.csv").write_text("id,text\n1,x\n")
     with pytest.raises(CorpusError, match=r"b\.csv:1: expected a header"):
         list(read_csv(tmp_path / "b.csv"))
+
+
+def test_pubtator_relations_between_concepts_that_are_numbers(tmp_path):
+    (tmp_path / "a.txt").write_text("1|t|x y\n1\tAssociation\t1234\t5678\tNovel\n")
+    (note,) = read_pubtator(tmp_path / "a.txt")
+    assert [(r.head, r.tail, r.attributes) for r in note.relations] == [
+        ("1234", "5678", {"novel": "Novel"})
+    ]
+
+
+def test_csv_holds_long_notes_and_every_line_end(tmp_path):
+    text = "one\u2028two\x0bthree\x85four\nfive\r\n" + "x" * 150_000 + " pain"
+    with (tmp_path / "a.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "text", "start", "end", "label"])
+        writer.writerow(["1", text, len(text) - 4, len(text), "SIGN"])
+    (note,) = read_csv(tmp_path / "a.csv")
+    assert note.text == text and note.mentions[0].end == len(text)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (f"1,{CANARY},0,6", "5 cells as in the header, found 4"),
+        (f"1,{CANARY},0,6,X,Y", "5 cells as in the header, found 6"),
+        (f'1,"{CANARY},0,6,X', "with its quotes closed"),
+        (f'1,"{CANARY}"x,0,6,X', "with its quotes closed"),
+        (f"1,{CANARY},0,²,X", "whole numbers"),
+    ],
+)
+def test_broken_csv_rows(row, expected, tmp_path):
+    (tmp_path / "a.csv").write_text(f'id,text,start,end,label\n0,"a\nb",,,\n{row}\n')
+    with pytest.raises(CorpusError, match=r"a\.csv:4: expected") as caught:
+        list(read_csv(tmp_path / "a.csv"))
+    assert expected in str(caught.value) and CANARY not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("header", ['"id', "id,text,start,end,label,id"])
+def test_broken_csv_header(header, tmp_path):
+    (tmp_path / "a.csv").write_text(header)
+    with pytest.raises(CorpusError, match=r"a\.csv:1: expected"):
+        list(read_csv(tmp_path / "a.csv"))
+
+
+def test_brat_annotations_without_a_text(tmp_path):
+    (tmp_path / "a.txt").write_text("pain")
+    (tmp_path / "a.ann").write_text("")
+    (tmp_path / "b.ann").write_text("T1\tS 0 4\tpain\n")
+    with pytest.raises(CorpusError, match=r"b\.ann: expected b\.txt beside it"):
+        list(read_brat(tmp_path))
+    assert [note.id for note in read_brat(tmp_path, strict=False)] == ["a"]
+
+
+def test_brat_reads_an_empty_note(tmp_path):
+    (tmp_path / "a.txt").write_text("")
+    (tmp_path / "a.ann").write_text("")
+    (note,) = read_brat(tmp_path)
+    assert (note.text, note.mentions) == ("", ())
+    (tmp_path / "a.ann").write_text("T1\tS 0 4\tpain\n")
+    with pytest.raises(CorpusError, match="offsets of the text shown"):
+        list(read_brat(tmp_path))

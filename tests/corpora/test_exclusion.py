@@ -7,9 +7,10 @@ import typer
 from typer.testing import CliRunner
 
 from clinbert_spacy.cli_project import exclude, seeds
-from clinbert_spacy.corpora.exclusion import find_excluded, list_sources
+from clinbert_spacy.corpora.exclusion import find_excluded, list_sources, record_splits
 from clinbert_spacy.corpora.files import CorpusError
-from clinbert_spacy.corpora.splits import split_of
+from clinbert_spacy.corpora.readers import read_corpus
+from clinbert_spacy.corpora.splits import read_splits, split_of, take_part
 
 ROOT = Path(__file__).parent.parent.parent
 LONG = " ".join(f"word{i}" for i in range(40))
@@ -67,6 +68,41 @@ def test_split_by_hash(tmp_path):
         (folder / f"{name}.ann").write_text("")
     found = find_excluded([{"corpus": "chia", "path": folder, "split": "train"}], [])
     assert found and all(split_of(name, 0) == "train" for _, name in found)
+
+
+def test_split_by_manifest(tmp_path):
+    folder = tmp_path / "chia"
+    folder.mkdir()
+    for name in (f"NCT{i}_inc" for i in range(20)):
+        (folder / f"{name}.txt").write_text(LONG)
+        (folder / f"{name}.ann").write_text("")
+    block = {"corpus": "chia", "path": folder, "split": "train"}
+    manifest = tmp_path / "chia.json"
+    assert record_splits("chia", folder, manifest) == 20
+    found = find_excluded([{**block, "splits": manifest}], [])
+    assert found and found == find_excluded([block], [])
+    assert LONG not in manifest.read_text()
+
+
+@pytest.mark.parametrize("name", ["chia", "lct", "maccrobat"])
+def test_shipped_manifests_are_the_default_split(name):
+    path = ROOT / "assets" / "splits" / f"{name}.json"
+    table = read_splits(path)
+    assert table and path.stat().st_size < 150_000
+    assert all(entry["split"] == split_of(entry["group"], 0) for entry in table.values())
+    assert {corpus for corpus, _ in table} == {name}
+
+
+@pytest.mark.corpora
+@pytest.mark.skipif("CLINBERT_CORPORA" not in os.environ, reason="CLINBERT_CORPORA is not set")
+@pytest.mark.parametrize(
+    ("name", "folder"), [("chia", "chia"), ("lct", "lct"), ("maccrobat", "maccrobat2020")]
+)
+def test_shipped_manifests_are_of_the_corpora(name, folder):
+    notes = list(read_corpus(name, Path(os.environ["CLINBERT_CORPORA"]) / folder))
+    manifest = ROOT / "assets" / "splits" / f"{name}.json"
+    for part in ("train", "dev", "test"):
+        assert take_part(notes, part, manifest) == take_part(notes, part)
 
 
 def test_both_forms_of_sources():

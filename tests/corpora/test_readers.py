@@ -1,8 +1,15 @@
+import json
+from dataclasses import replace
+
 import pytest
 import spacy
+from spacy.tokens import Span
 
+from clinbert_spacy.corpora.bioc import write_bioc
 from clinbert_spacy.corpora.brat import write_brat
 from clinbert_spacy.corpora.convert import convert
+from clinbert_spacy.corpora.docbin import write_docs
+from clinbert_spacy.corpora.exclusion import record_splits
 from clinbert_spacy.corpora.files import CorpusError
 from clinbert_spacy.corpora.harmonise import dose_pieces, to_product
 from clinbert_spacy.corpora.pubtator import read_pubtator, write_pubtator
@@ -66,6 +73,67 @@ def test_limit_shuffle_split_exclude(nlp, cdr, tmp_path):
     assert sorted(sum(parts, [])) == everything
     write_excluded([("bc5cdr", everything[0])], tmp_path / "e.json")
     assert ids(create_corpus(source, exclude=tmp_path / "e.json")(nlp)) == everything[1:]
+
+
+def test_a_manifest_per_block(nlp, cdr, tmp_path):
+    block = {"corpus": "bc5cdr", "path": str(cdr)}
+    manifest = tmp_path / "m.json"
+    assert record_splits("bc5cdr", cdr, manifest) == 10
+    for part in ("train", "dev", "test"):
+        by_hash = ids(create_corpus([{**block, "split": part}])(nlp))
+        assert by_hash == ids(create_corpus([{**block, "split": part, "splits": manifest}])(nlp))
+    with pytest.raises(CorpusError, match="expected a 'split' too"):
+        list(create_corpus([{**block, "splits": manifest}])(nlp))
+    file = cdr / "CDR_TrainingSet.PubTator.txt"
+    file.write_text(file.read_text().replace("It went.", "It stayed."))
+    with pytest.raises(CorpusError, match="not the one that was split"):
+        list(create_corpus([{**block, "split": "train", "splits": manifest}])(nlp))
+
+
+@pytest.mark.parametrize("name", ["a.xml", "a.spacy", "b.PubTator", "a.tsv", "a.ann"])
+def test_one_file_in_another_format(name, nlp, cdr, tmp_path):
+    (cdr / "a.tsv").write_text("id\ttext\tstart\tend\tlabel\n100\tZolax\t0\t5\tChemical\n")
+    plain = list(read_corpus("bc5cdr", cdr))
+    write_pubtator(plain, cdr / "b.PubTator")
+    write_bioc(plain, cdr / "a.xml")
+    write_brat([replace(plain[0], id="a")], cdr)
+    convert(cdr, "bc5cdr", cdr / "a.spacy", scheme="own", make_doc=nlp.make_doc)
+    notes = list(read_corpus("bc5cdr", cdr / name))
+    assert len(notes) == (10 if name in ("a.xml", "a.spacy", "b.PubTator") else 1)
+    found = [(m.label, m.start, m.end) for m in notes[0].mentions]
+    assert found[0] == ("Chemical", 0, 5) and len(found) == (1 if name == "a.tsv" else 2)
+    assert notes[0].meta["corpus"] == "bc5cdr" and "covered" not in notes[0].meta
+    example = next(create_corpus([{"corpus": "bc5cdr", "path": cdr / name}])(nlp))
+    covered = example.reference.spans["clinbert_ents"].attrs["covered"]
+    assert covered == ["DISEASE", "SYMPTOM", "DRUG"]
+
+
+def test_docbin_as_a_block_is_cut_and_keeps_what_it_covers(nlp, cdr, tmp_path):
+    path = tmp_path / "a.spacy"
+    convert(cdr, "bc5cdr", path, make_doc=nlp.make_doc)
+    examples = list(create_corpus({"docbin": {"path": path}}, max_length=8)(nlp))
+    assert len(examples) == 20 and all(len(e.predicted) <= 8 for e in examples)
+    groups = [e.reference.spans["clinbert_ents"] for e in examples]
+    assert {tuple(g.attrs["covered"]) for g in groups} == {("DISEASE", "SYMPTOM", "DRUG")}
+    assert {s.label_ for g in groups for s in g} == {"DRUG", "DISEASE|SYMPTOM"}
+    with pytest.raises(CorpusError, match="no official parts"):
+        list(read_corpus("docbin", path, ["train"]))
+
+
+def test_docbin_of_others_covers_its_labels(nlp, tmp_path):
+    docs = [nlp.make_doc("zolax helps"), nlp.make_doc("pain stays")]
+    docs[0].ents = [Span(docs[0], 0, 1, label="DRUG")]
+    docs[1].ents = [Span(docs[1], 0, 1, label="SYMPTOM")]
+    write_docs(docs, tmp_path / "a.spacy")
+    for example in create_corpus([{"corpus": "docbin", "path": tmp_path / "a.spacy"}])(nlp):
+        assert example.reference.spans["clinbert_ents"].attrs["covered"] == ["DRUG", "SYMPTOM"]
+        assert len(example.reference.ents) == 1
+
+
+def test_what_is_unknown_follows_the_pieces(nlp):
+    note = AnnotatedNote("n", "One pain. Two pains.", meta={"unknown": [[4, 13]]})
+    pieces = list(split_note(note, nlp.make_doc, 3))
+    assert [p.meta["unknown"] for p in pieces] == [[[4, 10]], [[0, 3]]]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +290,17 @@ def test_convert_reports_every_label(nlp, tmp_path):
     assert len(note.mentions) == 2
 
 
+def test_convert_counts_what_was_not_found(nlp, tmp_path):
+    event = ["fever", "F", 2.0, "F", 2.0, "5", "5", "human"]
+    section = {"label_id": "Z", "section_name": "s", "section_text": "Rash came."}
+    (tmp_path / "a.json").write_text(json.dumps([{**section, "adverse_events": [event]}]))
+    report = convert(tmp_path, "spl_adr", make_doc=nlp.make_doc, to="brat")
+    assert report["unmatched"] == 1 and report["mentions"] == 0
+
+
 def test_convert_refuses_unknown_names(nlp, tmp_path):
+    with pytest.raises(CorpusError, match="'brat' has no official parts"):
+        convert(tmp_path, "brat", parts=["train"], make_doc=nlp.make_doc, to="brat")
     with pytest.raises(CorpusError, match="Unknown corpus 'x'"):
         convert(tmp_path, "x", make_doc=nlp.make_doc, to="brat")
     with pytest.raises(CorpusError, match="Unknown output format"):

@@ -99,6 +99,26 @@ def test_partial_gold_survives_docbin_defaults(nlp, tmp_path):
     assert back.id == "n1" and back.text == TEXT and back.meta["cats"] == {"ADE": 1.0}
 
 
+def test_what_is_unknown_survives_a_docbin(nlp, tmp_path):
+    doc = to_doc(note(("Problem", [(7, 11)]), ("Vague", [(36, 41)])), nlp.make_doc, SCHEME)
+    write_docs([doc], tmp_path / "a.spacy")
+    (back,) = read_docbin(tmp_path)
+    again = to_doc(back, nlp.make_doc)
+    for key in ("gold", "unknown", "covered"):
+        assert again.spans["clinbert_ents"].attrs[key] == doc.spans["clinbert_ents"].attrs[key]
+    assert [s.label_ for s in again.spans["clinbert_ents"]] == ["DISEASE|SYMPTOM"]
+    assert [s.label_ for s in again.ents] == ["DISEASE"]
+    (tmp_path / "a.spacy").unlink()
+    with pytest.raises(CorpusError, match="a folder of .spacy files"):
+        list(read_docbin(tmp_path))
+
+
+def test_joined_labels_are_looked_up_piece_by_piece():
+    assert SCHEME.targets("Problem|Drug") == ("DISEASE", "DRUG", "SYMPTOM")
+    assert SCHEME.targets("Drug|New") is None
+    assert SCHEME.targets("Other") == ()
+
+
 def test_from_doc_takes_concepts_and_falls_back_to_ents(nlp):
     concept = AnnotatedNote("n", TEXT, (Mention("T1", "Drug", ((20, 25),), ("C1", "C2")),))
     doc = to_doc(concept, nlp.make_doc)

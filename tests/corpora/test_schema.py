@@ -22,11 +22,30 @@ def test_banned_sources_never_ship():
 
 
 @pytest.mark.parametrize(
-    "licence", ["CC BY-NC 4.0", "cc-by-nc-sa-4.0", "non-commercial use only", "noncommercial"]
-)
+    "licence",
+    [
+        "CC BY-NC 4.0", "cc-by-nc-sa-4.0", "non-commercial use only", "noncommercial",
+        "CC BY-NC.", "CC BY (NC)", "CC_BY_NC_4.0", "CC BY\u2011NC 4.0", "non\u2011commercial use",
+        "CC\u00a0BY\u00a0NC", "ccbync4.0", "ＣＣ－ＢＹ－ＮＣ",
+    ],
+)  # fmt: skip
 def test_non_commercial_licences_never_ship(licence):
     assert not may_ship("anything", licence)
     assert not may_ship("bc5cdr", licence)
+
+
+@pytest.mark.parametrize("licence", ["CC BY 4.0", "public domain", "MIT, Company Inc.", "sync"])
+def test_other_licences_may_ship(licence):
+    assert may_ship("anything", licence)
+
+
+@pytest.mark.parametrize(
+    ("name", "doubt"),
+    [("chia", "bigbio"), ("bc5cdr", "bigbio"), ("lct", "not verified"),
+     ("maccrobat", "not verified"), ("ade", "not stated"), ("biored", "not stated")],
+)  # fmt: skip
+def test_licences_say_who_says_so(name, doubt):
+    assert doubt in get_schema(name).licence
 
 
 def test_unknown_sources_do_not_ship_silently():

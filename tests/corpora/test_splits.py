@@ -11,6 +11,7 @@ from clinbert_spacy.corpora.splits import (
     read_excluded,
     read_splits,
     split_of,
+    take_part,
     write_excluded,
     write_splits,
 )
@@ -53,9 +54,49 @@ def test_manifest_round_trip_and_changed_text(tmp_path):
         read_splits(tmp_path / "bad.json")
 
 
+def test_manifest_is_small_and_without_text(tmp_path):
+    notes = [note(str(i), f"secret {i}", f"p{i}") for i in range(3)]
+    splits = make_splits(notes)
+    write_splits(splits, tmp_path / "m.json")
+    lines = (tmp_path / "m.json").read_text().splitlines()
+    assert len(lines) == 5 and "secret" not in "".join(lines)
+    assert json.loads(lines[1].rstrip(",")) == [
+        "x", "0", "p0", splits["x", "0"]["sha256"], splits["x", "0"]["split"],
+    ]  # fmt: skip
+    assert read_splits(tmp_path / "m.json") == splits
+    write_splits({}, tmp_path / "m.json")
+    assert read_splits(tmp_path / "m.json") == {}
+
+
+@pytest.mark.parametrize("rows", [[["x", "1"]], [{"id": 1}], [["x", "1", "g", 5, "dev"]], {}])
+def test_broken_manifests(rows, tmp_path):
+    write_splits({}, tmp_path / "m.json")
+    value = {**json.loads((tmp_path / "m.json").read_text()), "notes": rows}
+    (tmp_path / "m.json").write_text(json.dumps(value))
+    with pytest.raises(CorpusError, match="another layout"):
+        read_splits(tmp_path / "m.json")
+
+
+def test_a_part_by_hash_and_by_manifest_is_the_same(tmp_path):
+    notes = [note(str(i), f"text {i}") for i in range(50)]
+    manifest = tmp_path / "m.json"
+    write_splits(make_splits(notes), manifest)
+    for part in ("train", "dev", "test"):
+        assert take_part(notes, part) == take_part(notes, part, manifest)
+    more = [*notes, *(note(f"new{i}", "unlisted") for i in range(50))]
+    assert take_part(more, "train", manifest) == take_part(notes, "train")
+    with pytest.raises(CorpusError, match="not the one that was split"):
+        take_part([note("1", "changed")], "train", manifest)
+    with pytest.raises(CorpusError, match="expected notes of 'y', found none"):
+        take_part([note("1", "text 1", corpus="y")], "train", manifest)
+
+
 def test_excluded_round_trip(tmp_path):
     write_excluded({("a", "2"), ("a", "1")}, tmp_path / "e.json", "why")
     assert read_excluded(tmp_path / "e.json") == {("a", "1"), ("a", "2")}
+    (tmp_path / "e.json").write_text('{"excluded": ["a"]}')
+    with pytest.raises(CorpusError, match="another layout"):
+        read_excluded(tmp_path / "e.json")
 
 
 def test_overlaps_by_note_pubmed_id_and_text():

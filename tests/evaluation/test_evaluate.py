@@ -7,7 +7,8 @@ from spacy.tokens import Span
 
 from clinbert_spacy.corpora.record import AnnotatedNote, Mention
 from clinbert_spacy.corpora.schema import get_schema
-from clinbert_spacy.evaluation.evaluate import evaluate, labels_of, plan_labels
+from clinbert_spacy.evaluation.evaluate import evaluate
+from clinbert_spacy.evaluation.labels import labels_of, plan_labels
 
 PRODUCT = ["DISEASE", "SYMPTOM", "DRUG", "TEST", "PROCEDURE"]
 
@@ -64,13 +65,6 @@ def test_own_labels_stay():
     assert result.f.low <= result.f.value <= result.f.high
 
 
-def test_file_labels_become_those_of_the_protocol():
-    plan = plan_labels(get_schema("ncbi"), ["Disease"])
-    gold = note("Mild ataxia.", ("ataxia", "Modifier"))
-    assert plan.gold_of(gold).mentions == [(5, 11, "Disease")]
-    assert plan_labels(get_schema("ncbi"), PRODUCT).predicted["SYMPTOM"] == "Disease"
-
-
 def test_ambiguous_mapping_falls_back_to_product_labels():
     plan = plan_labels(get_schema("maccrobat"), PRODUCT)
     assert plan.scheme == "product"
@@ -85,19 +79,23 @@ def test_ambiguous_mapping_falls_back_to_product_labels():
     assert result.n_left_out == 1
 
 
-def test_own_labels_without_a_product_label_do_not_count_against_the_product():
-    plan = plan_labels(get_schema("biored"), PRODUCT)
-    assert plan.scheme == "own"
-    assert "GeneOrGeneProduct" not in plan.covered
-    assert "GeneOrGeneProduct" in plan_labels(get_schema("biored"), ["CellLine"]).covered
+def test_text_on_which_the_corpus_is_silent_does_not_count():
+    nlp = find_words({"insulin": "DRUG", "aspirin": "DRUG", "water": "DRUG"})
+    gold = note("insulin, aspirin, water", ("insulin", "GeneOrGeneProduct"),
+                ("aspirin", "ChemicalEntity"))  # fmt: skip
+    result = evaluate(nlp, [gold], "biored", plan_labels(get_schema("biored"), PRODUCT))
+    assert (result.scheme, result.precision.value, result.n_left_out) == ("own", 0.5, 1)
+    assert [row.label for row in result.labels] == ["ChemicalEntity"]
 
 
-def test_corpus_that_covers_nothing_is_scored_in_its_own_labels():
-    assert plan_labels(get_schema("ade"), PRODUCT).scheme == "own"
-    with pytest.raises(ValueError, match="--scheme own"):
-        plan_labels(get_schema("ade"), PRODUCT, "product")
-    with pytest.raises(ValueError, match="'own', 'product' or 'auto'"):
-        plan_labels(get_schema("ade"), PRODUCT, "both")
+def test_labels_that_predictions_cannot_tell_apart_are_one_row():
+    nlp = find_words({"rash": "SYMPTOM", "gout": "DISEASE"})
+    gold = note("rash gout tremor", ("rash", "ADR"), ("gout", "SSI"), ("tremor", "WD"))
+    result = evaluate(nlp, [gold], "psytar", plan_labels(get_schema("psytar"), PRODUCT))
+    (row,) = result.labels
+    assert (row.label, row.n, row.precision, row.recall) == ("ADR/WD/SSI/DI", 3, 1.0, 2 / 3)
+    native = evaluate(nlp, [gold], "psytar", plan_labels(get_schema("psytar"), ["ADR"]))
+    assert [row.label for row in native.labels] == ["ADR", "SSI", "WD"]
 
 
 def test_unknown_label_names_the_note_and_not_its_text():

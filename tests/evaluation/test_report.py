@@ -15,7 +15,7 @@ RESULT = Result(
 )  # fmt: skip
 SPEED = {
     "n_notes": 1, "n_words": 9, "n_rounds": 5, "threads": 1, "dtype": "float32", "device": "cpu",
-    "machine": "Linux", "peak_mb": 512,
+    "machine": "Linux", "peak_mb": 512, "stock_weights": "none",
     "rows": [{"name": "pipeline", "words_per_second": 100.0, "time_ratio": 1.0}],
 }  # fmt: skip
 

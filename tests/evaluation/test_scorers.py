@@ -75,9 +75,8 @@ def test_labels_and_text_on_which_the_corpus_is_silent():
     assert count_matches(gold, predicted, ["A"], [(3, 9)]) == {"A": Counts(1, 1, 0)}
 
 
-def test_gold_label_outside_covered_is_an_error():
-    with pytest.raises(ValueError, match="'Z'.*label schema"):
-        count_matches([(0, 4, "Z")], [], ["A"])
+def test_gold_label_outside_covered_counts_for_recall():
+    assert count_matches([(0, 4, "Z")], [], ["A"]) == {"Z": Counts(0, 0, 1)}
 
 
 SPANS = st.lists(
