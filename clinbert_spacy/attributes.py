@@ -53,7 +53,7 @@ def coverage(doc: Doc) -> Optional[Dict[str, int]]:
 
 ATTRIBUTES = (
     Attribute(Span, "clinbert_score", entity_score, "probability of the entity"),
-    Attribute(Doc, "clinbert_coverage", coverage, "tokens, wordpieces, windows, unknown, truncated"),
+    Attribute(Doc, "clinbert_coverage", coverage, "what the transformer read of the note"),
 )
 
 

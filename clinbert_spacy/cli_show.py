@@ -133,7 +133,9 @@ def print_conversion(report: Mapping[str, Any]) -> None:
 
 def plain(value: Any) -> str:
     """A value of one line for a table."""
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)
 
 
 def _is_number(value: str) -> bool:

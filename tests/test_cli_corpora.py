@@ -180,7 +180,8 @@ def test_benchmark_has_the_stock_pipeline_with_the_same_weights(transformer_fold
     assert result.exit_code == 0, result.output
     names = [line.split()[0] for line in result.stdout.splitlines()[1:4]]
     assert names == ["pipeline", "stock", "encoder"]
-    assert "weights of the stock pipeline: those of the pipeline" in " ".join(result.stdout.split())
+    printed = " ".join(result.stdout.split())
+    assert "weights of the stock pipeline: those of the pipeline, in float32" in printed
 
 
 def test_embed_shows_no_content(make_nlp, make_examples, tmp_path, monkeypatch, caplog):

@@ -15,7 +15,7 @@ def find_excluded(
 ) -> Dict[NoteKey, str]:
     """Find the training notes that must not be trained on.
 
-    Held out is whatever a training corpus has but does not train on (its development and test
+    Held out is whatever a training corpus has but no block trains on (its development and test
     parts, as far as they are there), all of the development corpora, and what is named.
 
     train (Sequence[Block]): sources of the training corpus, see readers.create_corpus.
@@ -25,13 +25,13 @@ def find_excluded(
     Raises CorpusError for an unknown corpus or part, a missing or broken file.
     """
     trained: List[AnnotatedNote] = []
-    held: List[AnnotatedNote] = []
+    seen: List[AnnotatedNote] = []
     for block in train:
         notes = list(_read(block))
-        chosen = _chosen(notes, block)
-        keys = {note_key(note) for note in chosen}
-        trained.extend(chosen)
-        held.extend(note for note in notes if note_key(note) not in keys)
+        trained.extend(_chosen(notes, block))
+        seen.extend(notes)
+    keys = {note_key(note) for note in trained}
+    held = [note for note in seen if note_key(note) not in keys]
     for block in [*dev, *held_out]:
         held.extend(_chosen(list(_read(block)), block))
     return overlaps(trained, held)

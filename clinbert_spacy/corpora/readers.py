@@ -128,8 +128,8 @@ def create_corpus(
 
     sources (Any): a list of blocks, or blocks by name, with "path" and, where it differs from
         the block's name, "corpus" ("docbin" for any .spacy file); optional "parts", "encoding",
-        "limit", "split", "splits", and "repeat", how often a pass goes over it: a fraction draws
-        notes anew in every pass.
+        "limit", "split", "splits", and "repeat", how often each of its notes is read: a fraction
+        by chance, anew whenever the corpus is listed (once in a training with max_epochs = 0).
     scheme (str): "product", or "own" for one corpus' own labels.
     max_length (int): tokens; longer notes are cut at a blank line or sentence end. 0: never.
     shuffle (bool): another order in every epoch.

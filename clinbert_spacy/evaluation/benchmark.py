@@ -9,18 +9,7 @@ import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import spacy
 import torch
@@ -193,7 +182,8 @@ def stock_pipeline(folder: Union[str, Path]) -> Language:
     ner: Any = nlp.add_pipe("ner", config={"model": parser})
     for label in ("DISEASE", "DRUG"):
         ner.add_label(label)
-    nlp.initialize()
+    with _quiet_transformers():
+        nlp.initialize()
     return nlp
 
 
@@ -295,7 +285,20 @@ def _checkpoint_of(
         return
     with tempfile.TemporaryDirectory() as folder:
         export_encoder(nlp, folder)
-        yield folder, "those of the pipeline"
+        yield folder, "those of the pipeline, in float32"
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Leave out the advice to train the pooling layer, which a tagger does not use."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _runner(nlp: Language, texts: Sequence[str], batch_size: int) -> Runner:

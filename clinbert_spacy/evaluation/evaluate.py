@@ -30,6 +30,7 @@ PROTOCOL = (
     "tokenisation cannot express; a discontinuous mention counts by its outer span; labels that "
     "the corpus does not annotate do not count; 95 % bootstrap interval over documents"
 )
+OPEN_TEXT = "; on text that the corpus leaves open, a prediction is right or does not count"
 MAX_NOTE_LENGTH = 100_000_000
 Progress = Callable[[int], None]
 
@@ -126,7 +127,7 @@ def evaluate(
         progress(1)
     if not tally.documents:
         raise ValueError(f"No note of corpus {corpus!r} to score: expected at least one.")
-    return _make_result(nlp, tally, corpus, plan.scheme)
+    return _make_result(nlp, tally, corpus, plan)
 
 
 def describe_pipeline(nlp: Language) -> Dict[str, str]:
@@ -161,7 +162,7 @@ def _canonical(note: "AnnotatedNote") -> Iterator[str]:
     yield json.dumps(mentions) + "\n"
 
 
-def _make_result(nlp: Language, tally: _Tally, corpus: str, scheme: str) -> Result:
+def _make_result(nlp: Language, tally: _Tally, corpus: str, plan: LabelPlan) -> Result:
     total: Dict[str, Counts] = {}
     for counts in tally.documents:
         merge_counts(total, counts)
@@ -170,7 +171,7 @@ def _make_result(nlp: Language, tally: _Tally, corpus: str, scheme: str) -> Resu
     labels = [LabelRow(x, total[x].tp + total[x].fn, *prf(total[x])) for x in sorted(total)]
     return Result(
         corpus=corpus,
-        scheme=scheme,
+        scheme=plan.scheme,
         pipeline=describe_pipeline(nlp),
         source=" ".join(sorted(tally.sources)),
         n_notes=len(tally.documents),
@@ -184,4 +185,5 @@ def _make_result(nlp: Language, tally: _Tally, corpus: str, scheme: str) -> Resu
         f=Score(f, *ends["f"]),
         macro_f=Score(macro_f(total), *ends["macro_f"]),
         labels=tuple(labels),
+        protocol=PROTOCOL + (OPEN_TEXT if plan.unknown else ""),
     )

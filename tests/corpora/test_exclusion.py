@@ -48,6 +48,15 @@ def test_what_a_corpus_does_not_train_on_is_held_out(folder):
     assert found == {("bc5cdr", "10002"): "text", ("biored", "20001"): "PubMed id"}
 
 
+def test_parts_of_one_corpus_in_two_blocks_are_both_trained_on(folder):
+    block = {"corpus": "bc5cdr", "path": folder / "bc5cdr"}
+    blocks = [{**block, "parts": ["train"]}, {**block, "parts": ["dev"]}]
+    assert find_excluded(blocks, []) == {}
+    assert find_excluded(blocks, blocks[1:]) == {
+        ("bc5cdr", "10002"): "text", ("bc5cdr", "20001"): "held out",
+    }  # fmt: skip
+
+
 def test_named_and_development_notes_are_held_out(folder, tmp_path):
     notes = tmp_path / "notes"
     notes.mkdir()

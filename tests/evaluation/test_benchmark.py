@@ -51,3 +51,26 @@ def test_encoder_from_folder(checkpoint):
     encoder = bench.encoder_from_folder(checkpoint)
     assert encoder.window == 62
     bench.encoder_runner(encoder, ["aspirin " * 100])()
+
+
+def test_stock_pipeline_has_the_weights_and_pieces_of_the_pipeline(
+    make_nlp, make_examples, tmp_path, capfd
+):
+    nlp = make_nlp()
+    nlp.initialize(lambda: make_examples(nlp))
+    bench.export_encoder(nlp, tmp_path)
+    stock = bench.stock_pipeline(tmp_path)
+    ours = bench.encoder_of(nlp).module.state_dict()
+    theirs = stock.get_pipe("transformer").model.transformer.state_dict()
+    assert {name.split(".")[0] for name in theirs.keys() - ours.keys()} <= {"pooler"}
+    assert all(torch.equal(ours[name], theirs[name].cpu()) for name in ours)
+    text = "The patient takes aspirin daily."
+    pieces = stock(text)._.trf_data.wordpieces.input_ids[0]
+    encoder = bench.encoder_of(nlp)
+    assert list(pieces) == [encoder.cls, *encoder.pieces([text])[0], encoder.sep]
+    assert "pooler" not in capfd.readouterr().err
+
+
+def test_nothing_to_export():
+    with pytest.raises(ValueError, match="No encoder of ours"):
+        bench.export_encoder(spacy.blank("en"), "nowhere")

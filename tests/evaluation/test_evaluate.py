@@ -86,6 +86,9 @@ def test_text_on_which_the_corpus_is_silent_does_not_count():
     result = evaluate(nlp, [gold], "biored", plan_labels(get_schema("biored"), PRODUCT))
     assert (result.scheme, result.precision.value, result.n_left_out) == ("own", 0.5, 1)
     assert [row.label for row in result.labels] == ["ChemicalEntity"]
+    assert "leaves open" in result.protocol
+    native = evaluate(nlp, [gold], "biored", plan_labels(get_schema("biored"), ["CellLine"]))
+    assert "leaves open" not in native.protocol
 
 
 def test_labels_that_predictions_cannot_tell_apart_are_one_row():
