@@ -10,12 +10,7 @@ from typer.testing import CliRunner
 from clinbert_spacy import cli_args
 from clinbert_spacy.cli import app
 
-from .test_cli import CANARY, leaks, write_notes
-
-PUBTATOR = (
-    "1|t|Aspirin and rash.\n1|a|Nothing else.\n1\t0\t7\tAspirin\tChemical\tD001241\n"
-    "1\t12\t16\trash\tDisease\tD005076\n"
-)
+from .toy_cli import CANARY, PUBTATOR, leaks, write_notes
 
 
 def invoke(*arguments):
