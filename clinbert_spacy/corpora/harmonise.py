@@ -4,13 +4,18 @@ import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Mapping, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from .record import AnnotatedNote, Mention, Offsets
 
 # A label for what was cut off: its text says nothing about any of our labels.
 REST = "unresolved"
 _PATTERNS = Path(__file__).parent.parent / "resources" / "en" / "dose_patterns.json"
+_SIGNS = _PATTERNS.parent / "mesh_signs.json"
+_PROBLEMS = {
+    "Disease", "DiseaseOrPhenotypicFeature",
+    "SpecificDisease", "Modifier", "DiseaseClass", "CompositeMention",
+}  # fmt: skip
 _SITE = "Biological_structure"
 _SITE_HOSTS = {"Sign_symptom", "Disease_disorder", "Diagnostic_procedure", "Therapeutic_procedure"}
 _TREATMENTS = {"Medication", "Therapeutic_procedure", "Dosage"}
@@ -145,9 +150,40 @@ def _ade(note: AnnotatedNote) -> AnnotatedNote:
     return split_doses(note, "Dose")
 
 
+@cache
+def _signs() -> Mapping[str, frozenset]:
+    table = json.loads(_SIGNS.read_text(encoding="utf-8"))
+    return {key: frozenset(table[key]) for key in ("signs", "either")}
+
+
+def resolve_problem(concepts: Sequence[str]) -> str:
+    """Tell a disease from a sign or symptom by its concepts.
+
+    concepts (Sequence[str]): MeSH or OMIM ids, "MESH:" before them or not.
+    RETURNS (str): "SYMPTOM", "DISEASE", or "" where MeSH has it both ways or there is no id.
+    """
+    ids = {part.removeprefix("MESH:") for concept in concepts for part in concept.split("+")}
+    signs, either = _signs()["signs"], _signs()["either"]
+    if not ids or ids & either or (ids & signs and ids - signs):
+        return ""
+    return "SYMPTOM" if ids <= signs else "DISEASE"
+
+
+def _by_concept(note: AnnotatedNote) -> AnnotatedNote:
+    """Give problems that the corpus does not tell apart their label where their concept does."""
+    mentions = [
+        replace(m, label=resolve_problem(m.concepts) or m.label) if m.label in _PROBLEMS else m
+        for m in note.mentions
+    ]
+    return replace(note, mentions=tuple(mentions))
+
+
 _ADAPTERS: Mapping[str, Callable[[AnnotatedNote], AnnotatedNote]] = {
     "maccrobat": _maccrobat,
     "ade": _ade,
+    "bc5cdr": _by_concept,
+    "ncbi": _by_concept,
+    "biored": _by_concept,
 }
 
 
