@@ -12,6 +12,9 @@ from spacy.language import Language
 from spacy.tokens import Span, SpanGroup
 from spacy.training import Example
 
+# Tiny networks gain nothing from threads, and lose much where other processes compute too.
+torch.set_num_threads(1)
+
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TEXT = """the patient takes aspirin and lisinopril for hypertension but has no rash nausea
 after 10 mg daily stopped due to cough diabetes denies fever was given"""
