@@ -184,10 +184,15 @@ def test_checkpoint_traps_are_set():
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.cfg")), ids=lambda p: p.name)
-def test_configs_build(path, checkpoint):
-    given = {key: "x" for key, value in read_config(path.name)["paths"].items() if value is None}
+def test_configs_build(path, checkpoint, make_nlp, make_examples, tmp_path):
+    trained = make_nlp()
+    trained.initialize(lambda: make_examples(trained))
+    trained.to_disk(tmp_path)
+    here = {"encoder": str(checkpoint), "start": str(tmp_path)}
+    paths = read_config(path.name)["paths"]
+    given = {key: here.get(key, "x") for key in paths if key in here or paths[key] is None}
     overrides = {f"paths.{key}": value for key, value in given.items()}
-    config = spacy.util.load_config(path, overrides={**overrides, "paths.encoder": str(checkpoint)})
+    config = spacy.util.load_config(path, overrides=overrides)
     nlp = spacy.util.load_model_from_config(config, auto_fill=True, validate=True)
     assert nlp.pipe_names == ["clinbert_transformer", "clinbert_ner"]
     filled = nlp.config.interpolate()

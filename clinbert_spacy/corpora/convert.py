@@ -2,7 +2,19 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import spacy
 from spacy.tokens import Doc
@@ -71,6 +83,7 @@ def convert(
     """
     target = _target(out, to)
     notes = list(_notes(source, corpus, parts, encoding))
+    own = {(note.id, m.id): m.label for note in notes for m in note.mentions}
     table = _scheme(notes, corpus, scheme)
     if scheme == "product" and corpus in SCHEMAS:
         notes = [to_product(note) for note in notes]
@@ -84,7 +97,7 @@ def convert(
         "relations": sum(len(note.relations) for note in notes),
         "mismatches": sum(len(note.meta.get("mismatches", ())) for note in notes),
         "unmatched": sum(note.meta.get("unmatched", 0) for note in notes),
-        "labels": _rows(notes, docs, table, _reasons(corpus)),
+        "labels": _rows(notes, docs, table, own, _reasons(corpus)),
         "covered": list(table.covered),
     }
     report["unexpressible"] = sum(row["unexpressible"] for row in report["labels"])
@@ -125,19 +138,25 @@ def _reasons(corpus: str) -> Dict[str, str]:
 
 
 def _rows(
-    notes: List[AnnotatedNote], docs: List[Doc], table: LabelScheme, reasons: Dict[str, str]
+    notes: List[AnnotatedNote],
+    docs: List[Doc],
+    table: LabelScheme,
+    own: Mapping[Tuple[str, str], str],
+    reasons: Dict[str, str],
 ) -> List[Dict[str, Any]]:
+    """Count mentions by their own label and the label they were resolved to, if any."""
     read, lost, pieces = Counter(), Counter(), Counter()
     for note, doc in zip(notes, docs, strict=True):
         for mention in note.mentions:
-            read[mention.label] += 1
+            key = (own.get((note.id, mention.id), mention.label), mention.label)
+            read[key] += 1
             whole = contiguous(note.text, mention)
-            pieces[mention.label] += not whole
+            pieces[key] += not whole
             fits = whole and doc.char_span(mention.start, mention.end) is not None
-            lost[mention.label] += not fits
+            lost[key] += not fits
     return [
-        _row(label, count, table, reasons, lost[label], pieces[label])
-        for label, count in read.most_common()
+        {**_row(key[1], count, table, reasons, lost[key], pieces[key]), "label": key[0]}
+        for key, count in read.most_common()
     ]
 
 
