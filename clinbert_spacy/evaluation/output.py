@@ -50,6 +50,9 @@ def write_text(path: Union[str, Path], text: str) -> None:
 def _make_temporary(path: Path) -> str:
     if path.is_dir():
         raise OutputError(f"Cannot write {path}: it is a folder; expected a file name.")
+    if path.exists() and not path.is_file():
+        # Moving the finished file there would replace the device or pipe itself.
+        raise OutputError(f"Cannot write {path}: it is a device or pipe; expected a file name.")
     try:
         handle, name = tempfile.mkstemp(".tmp", f".{path.name}.", path.absolute().parent)
     except OSError as error:

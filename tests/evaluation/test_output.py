@@ -42,3 +42,11 @@ def test_missing_folder_and_folder_as_file(tmp_path):
         write_text(tmp_path / "no" / "out", "")
     with pytest.raises(OutputError, match="it is a folder"):
         write_text(tmp_path, "")
+
+
+def test_devices_and_pipes_are_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OutputError, match="device or pipe"):
+        write_text(pipe, "text")
+    assert pipe.is_fifo()
