@@ -7,7 +7,7 @@ from typing import Annotated, Any, Dict, List, Optional, Tuple
 
 import typer
 
-from . import cli_project
+from . import cli_corpus, cli_project
 from .cli_args import (
     check_choice,
     check_encoding,
@@ -323,6 +323,7 @@ def info(
     print_table(["", ""], rows)
 
 
+app.add_typer(cli_corpus.app, name="notes")
 app.command()(cli_project.seeds)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     cli_project.exclude

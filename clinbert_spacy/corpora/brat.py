@@ -1,4 +1,5 @@
 """brat standoff: NAME.txt beside NAME.ann with T, R, E, A, M, N, # and * lines."""
+import json
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,8 @@ from .files import BOM, CorpusError, broken, encode, lines_of, read_text, replac
 from .record import AnnotatedNote, Mention, Offsets, Relation, check_note
 
 _MAX_NAME = 240  # bytes; file systems take 255 with the suffix
+# brat shows an error for an A line on a relation (its issue 791), but takes a note on one.
+_ON_RELATION = "RelationAttributes"
 
 
 @dataclass
@@ -96,6 +99,8 @@ def _parse_line(parsed: _Lines, number: int, line: str) -> None:
         _parse_attribute(parsed, number, words)
     elif kind == "N":
         _parse_concept(parsed, number, words)
+    elif kind == "#" and words[0] == _ON_RELATION:
+        _parse_relation_attributes(parsed, number, words, tail)
     elif kind == "#":
         parsed.notes.append([words[0], words[1] if len(words) > 1 else "", tail])
     elif kind == "*":
@@ -136,6 +141,19 @@ def _parse_attribute(parsed: _Lines, number: int, words: Sequence[str]) -> None:
         raise broken(parsed.path, number, "NAME ID [VALUE]", f"{len(words)} word")
     value = " ".join(words[2:]) or True
     parsed.attributes.setdefault(words[1], {})[words[0]] = value
+
+
+def _parse_relation_attributes(
+    parsed: _Lines, number: int, words: Sequence[str], tail: str
+) -> None:
+    try:
+        found = json.loads(tail)
+    except ValueError:
+        found = None
+    if len(words) != 2 or not isinstance(found, dict):
+        layout = f'{_ON_RELATION} ID, tab, {{"NAME": VALUE}}'
+        raise broken(parsed.path, number, layout, "another layout")
+    parsed.attributes.setdefault(words[1], {}).update(found)
 
 
 def _parse_concept(parsed: _Lines, number: int, words: Sequence[str]) -> None:
@@ -250,13 +268,20 @@ def _ann_lines(note: AnnotatedNote) -> List[str]:
         f"{names[r.id]}\t{r.label} Arg1:{names[r.head]} Arg2:{names[r.tail]}"
         for r in note.relations
     ]
-    lines += _attribute_lines(note, names)
+    lines += _attribute_lines(note.mentions, names)
     linked = [(names[m.id], concept) for m in note.mentions for concept in m.concepts]
     lines += [f"N{i}\tReference {m} {concept}\t" for i, (m, concept) in enumerate(linked, 1)]
     for kind, *targets in note.meta.get("equivalences", ()):
         lines.append(f"*\t{' '.join([kind, *(names.get(t, t) for t in targets)])}")
-    for i, (kind, target, text) in enumerate(note.meta.get("notes", ()), 1):
-        lines.append(f"#{i}\t{kind} {names.get(target, target)}\t{text}")
+    remarks = [
+        [kind, names.get(target, target), text] for kind, target, text in note.meta.get("notes", ())
+    ]
+    remarks += [
+        [_ON_RELATION, names[r.id], json.dumps(dict(r.attributes), ensure_ascii=False)]
+        for r in note.relations
+        if r.attributes
+    ]
+    lines += [f"#{i}\t{kind} {name}\t{text}" for i, (kind, name, text) in enumerate(remarks, 1)]
     if any("\n" in line or line.endswith("\r") for line in lines):
         raise CorpusError(f"Note {note.id!r}: a brat annotation is one line; this one has more.")
     return lines
@@ -268,9 +293,8 @@ def _mention_line(text: str, mention: Mention, name: str) -> str:
     return f"{name}\t{mention.label} {offsets}\t{shown}"
 
 
-def _attribute_lines(note: AnnotatedNote, names: Dict[str, str]) -> List[str]:
-    items = [*note.mentions, *note.relations]
-    triples = [(names[x.id], key, value) for x in items for key, value in x.attributes.items()]
+def _attribute_lines(mentions: Iterable[Mention], names: Dict[str, str]) -> List[str]:
+    triples = [(names[m.id], key, value) for m in mentions for key, value in m.attributes.items()]
     return [
         f"A{i}\t{key} {name}" + ("" if value is True else f" {value}")
         for i, (name, key, value) in enumerate(triples, 1)

@@ -12,6 +12,7 @@ from .brat import read_brat
 from .docbin import read_docbin
 from .files import CorpusError, broken
 from .harmonise import to_product
+from .layers import read_notes
 from .pubtator import read_pubtator
 from .record import AnnotatedNote, LabelScheme, scheme_of, to_doc, with_meta
 from .schema import CorpusSchema, get_schema
@@ -23,6 +24,7 @@ Sources = Union[Sequence[Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]
 FORMATS: Dict[str, Callable[..., Iterator[AnnotatedNote]]] = {
     "pubtator": read_pubtator,
     "brat": read_brat,
+    "notes": read_notes,
     "bioc": read_bioc,
     "csv": read_csv,
     "docbin": read_docbin,

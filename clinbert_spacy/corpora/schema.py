@@ -236,8 +236,12 @@ _SPL_ADR = CorpusSchema(
     {"AdverseReaction": _PROBLEM},
 )  # fmt: skip
 _NOTES = CorpusSchema(
-    "notes", "brat", "invented example notes of this project", "MIT", True, PRODUCT_LABELS,
-    {label: _to(label) for label in PRODUCT_LABELS},
+    "notes", "notes", "invented example notes of this project",
+    "CC BY 4.0 (machine-made; assets/notes/LICENSE)", True, PRODUCT_LABELS,
+    {
+        **{label: _to(label) for label in PRODUCT_LABELS},
+        **_each(_OUTSIDE, "PHI_NAME PHI_DATE PHI_AGE PHI_CONTACT PHI_ID PHI_LOCATION"),
+    },
 )  # fmt: skip
 
 SCHEMAS: Dict[str, CorpusSchema] = {
