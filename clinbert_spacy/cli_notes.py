@@ -21,6 +21,7 @@ from typing import (
 
 JSONL_SUFFIXES = {".jsonl", ".ndjson"}
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+LAYERS = "notes.jsonl"  # beside brat files it holds annotations, not notes
 TEXT_SUFFIXES = {".txt", ".text", ".md", ""}
 # brat keeps the annotation of a text beside it
 BESIDE_NOTES = {".ann"}
@@ -107,7 +108,8 @@ def read_notes(
 def _files_inside(path: Path, taken: Set[Path], on_skip: OnSkip) -> Iterator[Path]:
     for folder, subfolders, names in os.walk(path):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(name for name in names if not name.startswith(".")):
+        beside = {LAYERS} if any(name.endswith(".ann") for name in names) else set()
+        for name in sorted(name for name in set(names) - beside if not name.startswith(".")):
             file_ = Path(folder, name)
             suffix = file_.suffix.lower()
             if suffix in BESIDE_NOTES or file_.resolve() in taken:

@@ -43,6 +43,7 @@ def test_annotate_text_files_and_folders(run, tmp_path):
     (folder / "scan.pdf").write_bytes(b"%PDF")
     (folder / ".hidden.txt").write_text("aspirin")
     (folder / "b.ann").write_text("T1\tSYMPTOM 0 4\tRash\n")
+    (folder / "notes.jsonl").write_text('{"id": "b"}\n')  # layers of b, not a note
     result, records = run(folder)
     assert result.exit_code == 0
     assert list(records) == ["b.txt", "ward/a.txt"]

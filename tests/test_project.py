@@ -76,7 +76,8 @@ def lock(name="requirements.txt"):
 
 def test_workflows_name_commands():
     names = {command["name"] for command in RAW["commands"]}
-    assert {"demo", "quick", "all", "bench-bc5cdr", "bench-ncbi"} <= set(RAW["workflows"])
+    names_of_flows = {"demo", "quick", "all", "out-of-style", "bench-bc5cdr", "bench-ncbi"}
+    assert names_of_flows <= set(RAW["workflows"])
     for steps in RAW["workflows"].values():
         assert set(steps) <= names
 
@@ -97,10 +98,12 @@ def test_commands_exist_and_take_these_options(name, line):
     assert words[:2] == ["python", "-m"]
     if words[2] != "clinbert_spacy":
         return
-    command = CLI.commands[words[3]]
+    command, rest = CLI.commands[words[3]], words[4:]
+    if rest[0] in getattr(command, "commands", ()):
+        command, rest = command.commands[rest[0]], rest[1:]
     known = {option for parameter in command.params for option in parameter.opts}
     takes_settings = command.context_settings.get("ignore_unknown_options")
-    for word in words[4:]:
+    for word in rest:
         if word.startswith("--") and not (takes_settings and "." in word):
             assert word in known, f"clinbert {words[3]} has no {word}"
 
@@ -143,7 +146,8 @@ def test_every_asset_says_whence_and_under_which_licence():
             continue
         assert re.fullmatch(r"[0-9a-f]{40}", asset["git"]["commit"]) and asset["git"]["path"]
         assert all(re.fullmatch(r"[0-9a-f]{32}", digest) for digest in asset["digests"].values())
-        assert asset["licence"] == SCHEMAS[by_folder.get(name, name)].licence
+        if name != "mtsamples":  # read for its text alone
+            assert asset["licence"] == SCHEMAS[by_folder.get(name, name)].licence
 
 
 def test_no_data_goes_into_version_control():

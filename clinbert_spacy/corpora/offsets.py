@@ -16,6 +16,7 @@ from .record import AnnotatedNote, Mention, Relation, check_note
 
 FIELDS = {"id", "text_sha256", "mentions", "relations", "layers"}
 R_SUFFIXES = (".rda", ".rdata")
+TABLES = (".csv", ".tsv", *R_SUFFIXES)
 
 
 def write_offsets(notes: Iterable[AnnotatedNote], path: Union[str, Path]) -> int:
@@ -95,9 +96,9 @@ def _load(place: str, row: Mapping[str, Any], texts: Mapping[str, str]) -> Annot
 def read_texts(
     paths: Sequence[Union[str, Path]], column: str, encoding: str = "utf-8"
 ) -> Iterator[str]:
-    """Read texts out of brat folders, CSV and TSV files, and R data files (extra `rda`).
+    """Read texts out of CSV and TSV files, R data files (extra `rda`), folders of such, brat.
 
-    paths (Sequence[Union[str, Path]]): folders and files.
+    paths (Sequence[Union[str, Path]]): files; folders of tables, or else of brat files.
     column (str): column with the text.
     encoding (str): encoding of the files, R's aside.
     YIELDS (str): texts as they are.
@@ -105,7 +106,9 @@ def read_texts(
     """
     for path in map(Path, paths):
         if path.is_dir():
-            yield from (note.text for note in read_brat(path, encoding))
+            tables = sorted(x for x in path.iterdir() if x.suffix.lower() in TABLES)
+            yield from read_texts(tables, column, encoding)
+            yield from () if tables else (note.text for note in read_brat(path, encoding))
         elif path.suffix.lower() in R_SUFFIXES:
             yield from _r_texts(path, column)
         else:

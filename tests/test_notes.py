@@ -1,0 +1,109 @@
+"""The notes that ship: every layer legal, parts apart from each other and from public text."""
+
+import os
+from collections import Counter
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from clinbert_spacy.corpora.checks import find_faults
+from clinbert_spacy.corpora.dedupe import word_runs
+from clinbert_spacy.corpora.layers import ENCOUNTERS, read_notes
+from clinbert_spacy.corpora.offsets import read_offsets, read_texts
+from clinbert_spacy.evaluation.agreement import compare
+from clinbert_spacy.evaluation.inventory import (
+    count_layers,
+    effects_of,
+    names_of,
+    unseen_share,
+)
+
+ROOT = Path(__file__).parent.parent
+NOTES = ROOT / "assets" / "notes"
+PARTS = ("train", "dev", "test")
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return {part: list(read_notes(NOTES / part)) for part in PARTS}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_faults(parts, part):
+    assert {note.id: faults for note in parts[part] if (faults := find_faults(note))} == {}
+
+
+def test_there_are_enough_of_them(parts):
+    every = [note for notes in parts.values() for note in notes]
+    sizes = count_layers(every)["size"]
+    assert [len(parts[part]) >= n for part, n in zip(PARTS, (160, 30, 70))] == [True] * 3
+    assert sizes["words"] >= 60_000 and sizes["notes over 2000 words"] >= 10
+    assert sizes["kinds of note"] >= 16 and sizes["specialties"] >= 14
+    assert len(names_of(every, "DRUG")) >= 250 and len(effects_of(every)) >= 200
+    assert {note.meta["layers"].encounter for note in every} == set(ENCOUNTERS)
+    assert len({note.id for note in every}) == len({note.text for note in every}) == len(every)
+
+
+def test_the_test_part_holds_enough_of_each_thing(parts):
+    counts = count_layers(parts["test"])
+    assert {k: n for k, n in counts["entities"].items() if n < 40} == {}
+    for axis in ("presence", "experiencer", "time"):
+        assert {k: n for k, n in counts[axis].items() if n < 30} == {}
+    assert counts["relations"]["ADVERSE_EFFECT"] >= 60 and counts["relations"]["TREATS"] >= 60
+    assert counts["adverse effects"]["hard negatives"] >= 60
+    assert counts["adverse effects"]["present reactions"] >= 60
+
+
+def test_most_of_the_test_part_was_not_seen_in_training(parts):
+    assert unseen_share(parts["train"], parts["test"]) >= 0.4
+
+
+def test_no_two_parts_share_a_run_of_twelve_words(parts):
+    runs = {part: set().union(*(word_runs(n.text) for n in notes)) for part, notes in parts.items()}
+    for left, right in combinations(PARTS, 2):
+        assert not runs[left] & runs[right], f"{left} and {right}"
+
+
+def test_the_two_annotations_cover_what_they_should(parts):
+    texts = [note.text for part in ("dev", "test") for note in parts[part]]
+    first, second = (
+        read_offsets(NOTES / "double" / f"{name}.jsonl", texts) for name in ("first", "second")
+    )
+    assert {note.text for note in first} == set(texts)
+    rows = {row.layer: row for row in compare(first, second)}
+    assert 0.5 < rows["entities"].value < 1.0
+    assert 0.0 < rows["presence"].value < 1.0
+
+
+def test_offsets_alone_carry_no_text():
+    for path in (NOTES / "out_of_style.jsonl", *(NOTES / "double").glob("*.jsonl")):
+        assert '"text"' not in path.read_text("utf8")
+
+
+@pytest.mark.corpora
+@pytest.mark.skipif("CLINBERT_CORPORA" not in os.environ, reason="CLINBERT_CORPORA is not set")
+class TestBesidePublicText:
+    def public(self):
+        folder = Path(os.environ["CLINBERT_CORPORA"])
+        yield folder / "mtsamples" / "mtsamples.csv"
+        yield from folder.rglob("*.txt")
+        yield from folder.rglob("*.PubTator")
+        yield from folder.rglob("*.rel")
+
+    def test_no_note_copies_public_text(self, parts):
+        ours = {note.id: word_runs(note.text) for notes in parts.values() for note in notes}
+        every = set().union(*ours.values())
+        shared = Counter()
+        for path in self.public():
+            found = word_runs(path.read_text("utf8", errors="replace")) & every
+            shared.update(name for name, runs in ours.items() if runs & found)
+        assert shared == {}
+
+    def test_the_out_of_style_notes_stand_on_their_texts(self):
+        folder = Path(os.environ["CLINBERT_CORPORA"]) / "mtsamples"
+        texts = read_texts([folder], "transcription")
+        notes = read_offsets(NOTES / "out_of_style.jsonl", texts)
+        assert len(notes) == 20
+        assert {note.id: faults for note in notes if (faults := find_faults(note))} == {}
+
