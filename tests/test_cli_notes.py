@@ -36,7 +36,8 @@ def test_check_is_quiet_about_right_notes_and_fails_on_wrong_ones(corpus):
 
 def test_report_counts_compares_and_renews_a_card(corpus, tmp_path):
     card, output = tmp_path / "card.md", tmp_path / "report.json"
-    card.write_text("before\n<!-- COUNTS START: by a command -->\nold\n<!-- COUNTS END -->\nafter\n")
+    block = "<!-- COUNTS START: by a command -->\nold\n<!-- COUNTS END -->\n"
+    card.write_text(f"before\n{block}after\n")
     double = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
     for path in double:
         assert run("strip", corpus / "test", path).exit_code == 0

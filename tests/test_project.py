@@ -99,7 +99,7 @@ def test_commands_exist_and_take_these_options(name, line):
     if words[2] != "clinbert_spacy":
         return
     command, rest = CLI.commands[words[3]], words[4:]
-    if rest[0] in getattr(command, "commands", ()):
+    if set(rest[:1]) & set(getattr(command, "commands", ())):
         command, rest = command.commands[rest[0]], rest[1:]
     known = {option for parameter in command.params for option in parameter.opts}
     takes_settings = command.context_settings.get("ignore_unknown_options")

@@ -88,7 +88,8 @@ def test_the_second_seed_sentence(nlp):
 def test_every_label_is_found_in_the_test_notes(nlp):
     total = {}
     for note in read_corpus("notes", ROOT / "assets" / "notes" / "test"):
-        gold = [(m.start, m.end, m.label) for m in note.mentions]
+        marked = [m for m in note.mentions if m.label in PRODUCT_LABELS]
+        gold = [(m.start, m.end, m.label) for m in marked]
         merge_counts(total, count_matches(gold, predictions_of(nlp(note.text))))
     assert all(total[label].tp > 0 for label in PRODUCT_LABELS)
     assert prf(micro(total))[2] > 0.6

@@ -237,7 +237,7 @@ _SPL_ADR = CorpusSchema(
 )  # fmt: skip
 _NOTES = CorpusSchema(
     "notes", "notes", "invented example notes of this project",
-    "CC BY 4.0 (machine-made; assets/notes/LICENSE)", True, PRODUCT_LABELS,
+    "CC BY 4.0", True, PRODUCT_LABELS,
     {
         **{label: _to(label) for label in PRODUCT_LABELS},
         **_each(_OUTSIDE, "PHI_NAME PHI_DATE PHI_AGE PHI_CONTACT PHI_ID PHI_LOCATION"),

@@ -73,7 +73,8 @@ def plan_labels(
     "own": the corpus' labels; a pipeline that speaks product labels has them mapped, and only
     labels with a product label are scored. "product": product labels; a coarse gold label allows
     several. "auto": "own", unless product labels would have to be mapped and one of them stands
-    for two labels of the corpus.
+    for two labels of the corpus, or the corpus marks product labels and others, and the pipeline
+    has product labels alone.
 
     schema (CorpusSchema): the corpus' entry in the label schema.
     pipeline_labels (Iterable[str]): labels that the pipeline predicts.
@@ -83,13 +84,16 @@ def plan_labels(
     """
     if scheme not in ("own", "product", "auto"):
         raise ValueError(f"Label scheme is {scheme!r}; expected 'own', 'product' or 'auto'.")
+    spoken = set(pipeline_labels)
     own = {label: schema.own.get(label, label) for label in schema.rules}
     allowed: Dict[str, set] = {}
     for label, rule in schema.rules.items():
         allowed.setdefault(own[label], set()).update(rule.product)
-    if scheme == "product":
+    # Our notes mark more than the product labels: no fault of a pipeline that has those alone.
+    speaks_product = bool(spoken) and spoken <= set(schema.covered) <= set(allowed)
+    if scheme == "product" or (scheme == "auto" and speaks_product):
         return _plan_product(schema)
-    if not set(pipeline_labels).isdisjoint(allowed):
+    if not spoken.isdisjoint(allowed):
         gold = {label: (name,) for label, name in own.items()}
         same = {name: name for name in allowed}
         return LabelPlan("own", gold, tuple(sorted(allowed)), same, known=frozenset(own))
