@@ -132,3 +132,14 @@ def test_labels_of_reads_components_that_write_entities():
     result = evaluate(nlp, [NOTE], "bc5cdr", plan_labels(get_schema("bc5cdr"), ["DRUG"]))
     assert (result.source, result.f.value) == ("ents", 0.0)
     assert result.pipeline["components"] == "entity_ruler"
+
+
+def test_notes_with_more_layers_are_scored_on_the_product_labels_alone():
+    gold = note("Mr Quist takes aspirin.", ("Quist", "PHI_NAME"), ("aspirin", "DRUG"))
+    plan = plan_labels(get_schema("notes"), PRODUCT)
+    result = evaluate(find_words({"aspirin": "DRUG"}), [gold], "notes", plan)
+    assert (result.scheme, result.n_mentions, result.n_left_out) == ("product", 1, 1)
+    assert result.f.value == 1.0
+    both = plan_labels(get_schema("notes"), [*PRODUCT, "PHI_NAME"])
+    result = evaluate(find_words({"aspirin": "DRUG"}), [gold], "notes", both)
+    assert (result.scheme, result.n_mentions) == ("own", 2)
