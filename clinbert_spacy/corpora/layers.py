@@ -130,6 +130,9 @@ def parse_layers(record: Any, place: str) -> NoteLayers:
         fields[name] = tuple(rows)
     if not all(type(i) is int for i in _list(record["summary"])):
         raise broken(place, 0, "summary as a list of numbers of sentences", "another shape")
+    words = [record[name] for name in ("id", "text_sha256", "kind", "specialty", "encounter")]
+    if not all(isinstance(word, str) for word in [*words, *_list(record["chapters"])]):
+        raise broken(place, 0, "strings, and chapters as a list of strings", "another shape")
     return NoteLayers(
         **{**fields, "chapters": tuple(record["chapters"]), "summary": tuple(record["summary"])}
     )

@@ -82,6 +82,8 @@ def _parse(path: Path, number: int, line: str) -> Dict[str, Any]:
 
 
 def _load(place: str, row: Mapping[str, Any], texts: Mapping[str, str]) -> AnnotatedNote:
+    if not (_fits(row["mentions"], 4) and _fits(row["relations"], 5)):
+        raise broken(place, 0, "mentions of 4 values and relations of 5", "another shape")
     layers = row["layers"]
     meta = {} if layers is None else {"layers": parse_layers(layers, place)}
     mentions = tuple(
@@ -91,6 +93,24 @@ def _load(place: str, row: Mapping[str, Any], texts: Mapping[str, str]) -> Annot
     relations = tuple(Relation(*fields) for fields in row["relations"])
     text = texts[row["text_sha256"]]
     return check_note(AnnotatedNote(row["id"], text, mentions, relations, meta=meta))
+
+
+def _fits(rows: Any, width: int) -> bool:
+    """Whether rows look like mentions (4 wide, offsets in third place) or relations (5 wide)."""
+    return isinstance(rows, list) and all(
+        isinstance(row, list)
+        and len(row) == width
+        and isinstance(row[-1], dict)
+        and (width == 5 or _are_offsets(row[2]))
+        for row in rows
+    )
+
+
+def _are_offsets(spans: Any) -> bool:
+    return isinstance(spans, list) and all(
+        isinstance(span, list) and len(span) == 2 and all(type(end) is int for end in span)
+        for span in spans
+    )
 
 
 def read_texts(

@@ -57,6 +57,8 @@ def test_a_folder_without_layers_is_read_as_before(folder):
         (lambda row: {**row, "sections": [[0, 4]]}, "sections as rows of 3"),
         (lambda row: {**row, "sentences": "all"}, "sentences as rows of 2"),
         (lambda row: {**row, "summary": [True]}, "summary as a list"),
+        (lambda row: {**row, "chapters": None}, "chapters as a list of strings"),
+        (lambda row: {**row, "encounter": 3}, "chapters as a list of strings"),
         (lambda row: {**row, "weather": "fine"}, "an object with"),
         (lambda row: {**row, "text_sha256": "0" * 64}, "another text"),
         (lambda row: {**row, "id": "n9"}, r"others: \['n9'\]"),

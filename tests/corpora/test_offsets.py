@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from clinbert_spacy.corpora.brat import write_brat
@@ -29,6 +31,14 @@ def test_an_altered_text_is_not_taken(offsets):
 def test_a_broken_line_is_named(offsets, line):
     offsets.write_text(offsets.read_text("utf8") + line + "\n")
     with pytest.raises(CorpusError, match=r"offsets\.jsonl:3: expected an object with"):
+        read_offsets(offsets, [TEXT])
+
+
+@pytest.mark.parametrize("mentions", [None, [["T1"]], [["T1", "DRUG", [["a", 2]], {}]]])
+def test_offsets_of_another_shape_are_named(offsets, mentions):
+    row = json.loads(offsets.read_text("utf8").splitlines()[0])
+    offsets.write_text(json.dumps({**row, "mentions": mentions}) + "\n")
+    with pytest.raises(CorpusError, match=r"offsets\.jsonl:1: expected mentions of 4 values"):
         read_offsets(offsets, [TEXT])
 
 
