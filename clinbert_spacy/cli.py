@@ -7,7 +7,7 @@ from typing import Annotated, Any, Dict, List, Optional, Tuple
 
 import typer
 
-from . import cli_corpus, cli_project
+from . import cli_corpus, cli_encoder, cli_project
 from .cli_args import (
     check_choice,
     check_encoding,
@@ -19,6 +19,7 @@ from .cli_args import (
     read_mapping,
     require_one,
 )
+from .cli_encoder import WITH_OVERRIDES
 from .cli_errors import SafeGroup
 from .cli_show import (
     Skips,
@@ -99,7 +100,7 @@ def convert(
     print_conversion(report)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings=WITH_OVERRIDES)
 def train(
     context: typer.Context,
     config: Annotated[Path, typer.Argument(help="spaCy config; --section.key VALUE overrides.")],
@@ -325,9 +326,8 @@ def info(
 
 app.add_typer(cli_corpus.app, name="notes")
 app.command()(cli_project.seeds)
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
-    cli_project.exclude
-)
+cli_encoder.attach(app)
+app.command(context_settings=WITH_OVERRIDES)(cli_project.exclude)
 
 
 def write_html(path: Path, nlp: Any, notes: List[Tuple[str, str]], **parts: Any) -> None:

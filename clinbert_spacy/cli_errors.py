@@ -14,7 +14,9 @@ from typer.core import TyperGroup
 
 PACKAGE = Path(__file__).parent
 AFTER_INTERRUPTION = {
-    "train": "To go on from the last evaluation, run it again with --resume, not --overwrite."
+    "train": "To go on from the last evaluation, run it again with --resume, not --overwrite.",
+    "pretrain": "To go on from the last state, run it again with --resume, not --overwrite.",
+    "ablate": "To go on, run it again: finished cells are kept.",
 }
 # newer typer carries its own copy of click, older typer imports it: found through what both have
 CLICK_ERROR = next(x for x in typer.BadParameter.__mro__ if x.__name__ == "ClickException")

@@ -187,7 +187,10 @@ def test_checkpoint_traps_are_set():
         assert {k.rsplit(".", 1)[1]: v for k, v in settings.items() if key in k} == expected
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.cfg")), ids=lambda p: p.name)
+PIPELINES = [p for p in (ROOT / "configs").glob("*.cfg") if not p.name.startswith("pretrain")]
+
+
+@pytest.mark.parametrize("path", sorted(PIPELINES), ids=lambda p: p.name)
 def test_configs_build(path, checkpoint, make_nlp, make_examples, tmp_path):
     trained = make_nlp()
     trained.initialize(lambda: make_examples(trained))
@@ -198,7 +201,8 @@ def test_configs_build(path, checkpoint, make_nlp, make_examples, tmp_path):
     overrides = {f"paths.{key}": value for key, value in given.items()}
     config = spacy.util.load_config(path, overrides=overrides)
     nlp = spacy.util.load_model_from_config(config, auto_fill=True, validate=True)
-    assert nlp.pipe_names == ["clinbert_transformer", "clinbert_ner"]
+    head = "textcat" if "ade" in path.name else "clinbert_ner"
+    assert nlp.pipe_names == ["clinbert_transformer", head]
     filled = nlp.config.interpolate()
     assert registry.resolve(filled["training"], schema=ConfigSchemaTraining)["max_steps"] > 0
     assert set(registry.resolve(filled["corpora"])) == {"train", "dev"}

@@ -113,7 +113,7 @@ def fetch(
     """Bring assets to their places. A good one is never touched, a wrong one is replaced.
 
     project_file (Union[str, Path]): project.yml; dest is relative to its folder.
-    names (Sequence[str]): which; all by default.
+    names (Sequence[str]): which; by default all but those marked "on_request".
     from_folder (Optional[Union[str, Path]]): take them from here; otherwise download.
     progress (Optional[Callable[[str], None]]): called with each name before its turn.
     RETURNS (List[FetchResult]): one an asset, in order.
@@ -125,7 +125,8 @@ def fetch(
     if from_folder is not None and not Path(from_folder).is_dir():
         raise broken(from_folder, 0, "a folder of corpora", "none at this path")
     results = []
-    for name in names or list(assets):
+    usual = [name for name, asset in assets.items() if not asset.get("on_request")]
+    for name in names or usual:
         if progress is not None:
             progress(name)
         results.append(_one(Path(project_file).parent, name, assets[name], from_folder))

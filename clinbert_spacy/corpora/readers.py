@@ -153,7 +153,7 @@ def create_corpus(
             adapt = to_product if scheme == "product" else _as_is
             cache["notes"] = [
                 [p for n in notes for p in split_note(adapt(n), nlp.make_doc, max_length)]
-                for notes in _select(blocks, seed, split, splits, exclude)
+                for notes in select_notes(blocks, seed, split, splits, exclude)
             ]
         notes = _repeat(cache["notes"], blocks, rng)
         if shuffle:
@@ -188,14 +188,22 @@ def _blocks(sources: Sources) -> List[Dict[str, Any]]:
     return [dict(block) for block in sources]
 
 
-def _select(
+def select_notes(
     blocks: List[Dict[str, Any]],
     seed: int,
     split: str,
     manifest: Optional[Union[str, Path]],
     exclude: Optional[Union[str, Path]],
 ) -> Iterator[List[AnnotatedNote]]:
-    """Read the notes of each block."""
+    """Read the notes of each block.
+
+    blocks (List[Dict[str, Any]]): as in create_corpus, with "corpus".
+    seed (int): for limits.
+    split (str): part of `manifest`, for blocks that name none.
+    manifest (Optional[Union[str, Path]]): written by splits.write_splits.
+    exclude (Optional[Union[str, Path]]): list written by splits.write_excluded.
+    YIELDS (List[AnnotatedNote]): the notes of each block, in their corpus' own labels.
+    """
     dropped = read_excluded(exclude) if exclude else set()
     for block in blocks:
         notes: Iterable[AnnotatedNote] = read_corpus(

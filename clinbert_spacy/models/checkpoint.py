@@ -88,7 +88,7 @@ def load_checkpoint(
         "unk": _first_id(tokenizer.unk_token_id, -1),
         "max_length": limit,
     }
-    backend = _plain_backend(tokenizer)
+    backend = plain_backend(tokenizer)
     return Checkpoint(config.to_dict(), backend.to_str(), special, transformer)
 
 
@@ -197,7 +197,13 @@ def _first_id(*candidates: Any) -> int:
     return next(int(c) for c in candidates if c is not None)
 
 
-def _plain_backend(tokenizer: Any) -> Tokenizer:
+def plain_backend(tokenizer: Any) -> Tokenizer:
+    """Copy what is under a fast tokenizer, without its truncation and padding.
+
+    tokenizer (PreTrainedTokenizerBase): A tokenizer of `transformers`.
+    RETURNS (Tokenizer): That of `tokenizers`.
+    RAISES (CheckpointError): It has none.
+    """
     if not tokenizer.is_fast:
         raise CheckpointError(
             f"{type(tokenizer).__name__} has no fast counterpart; a tokenizer.json is needed."

@@ -95,16 +95,43 @@ def pad_windows(
     """
     windows = layout.windows[rows]
     lengths = windows[:, END] - windows[:, START]
-    every = numpy.arange(len(rows))
-    ids = numpy.full((len(rows), int(lengths.max()) + 2), pieces.special["pad"])
-    mask = numpy.arange(ids.shape[1])[None, :] < (lengths + 2)[:, None]
-    inner = mask.copy()
-    inner[:, 0] = False
-    inner[every, lengths + 1] = False
+    ids = pad_values(layout, rows, layout.ids, pieces.special["pad"])
     ids[:, 0] = pieces.special["cls"]
-    ids[every, lengths + 1] = pieces.special["sep"]
-    ids[inner] = layout.ids[gather_rows(windows[:, START], windows[:, END])]
-    return ids, mask
+    ids[numpy.arange(len(rows)), lengths + 1] = pieces.special["sep"]
+    return ids, numpy.arange(ids.shape[1])[None, :] < (lengths + 2)[:, None]
+
+
+def pad_values(layout: Layout, rows: IntArray, values: IntArray, fill: int = 0) -> IntArray:
+    """Cut a value of each piece into padded windows, as `pad_windows` does with the ids.
+
+    layout (Layout): The windows.
+    rows (IntArray): Indices of the windows.
+    values (IntArray): A value a piece. Shape (pieces,).
+    fill (int): Value of special pieces and padding.
+    RETURNS (IntArray): Shape (rows, longest + 2).
+    """
+    windows = layout.windows[rows]
+    lengths = windows[:, END] - windows[:, START]
+    padded = numpy.full((len(rows), int(lengths.max()) + 2), fill, dtype="int64")
+    columns = numpy.arange(padded.shape[1])[None, :]
+    inner = (columns > 0) & (columns <= lengths[:, None])
+    padded[inner] = values[gather_rows(windows[:, START], windows[:, END])]
+    return padded
+
+
+def spread(layout: Layout, tokens: Sequence[IntArray]) -> IntArray:
+    """Give every piece the value of its token.
+
+    layout (Layout): The pieces.
+    tokens (Sequence[IntArray]): Per note, a value a token.
+    RETURNS (IntArray): A value a piece, 0 for the stand-in of a note of white space. Shape
+        (pieces,).
+    """
+    values = numpy.zeros(len(layout.ids), dtype="int64")
+    for start, align, given in zip(layout.starts, layout.aligns, tokens):
+        pieces = numpy.repeat(given, align.lengths)
+        values[start : start + len(pieces)] = pieces
+    return values
 
 
 def owned_pieces(layout: Layout, rows: IntArray) -> Tuple[IntArray, IntArray]:

@@ -10,8 +10,8 @@ from thinc.api import Model, get_array_module, torch2xp, xp2torch
 from thinc.types import Floats2d
 from thinc.util import to_numpy
 
-from ..nets import TokenSpan, tags_to_spans
-from ..nets import TokenTagger as TaggerNet
+from ..nets.crf import TokenSpan, tags_to_spans
+from ..nets.tagger import TokenTagger as TaggerNet
 from . import features
 from .shims import TorchShim
 

@@ -10,52 +10,29 @@ from spacy_transformers.layers import trfs2arrays
 from thinc.api import Model, chain, xp2torch
 from thinc.types import Floats2d, Ragged
 
-from ..nets import ClinicalEncoder
+from ..nets.knowledge import Facts
 from .batch import ClinicalBatch, make_batch
-from .checkpoint import CheckpointError, WordPieces, build_transformer, load_checkpoint
-from .layout import IntArray, Layout, add_cls, lay_out, owned_pieces, pad_windows, schedule
-from .shims import TorchShim
+from .checkpoint import Checkpoint, CheckpointError, WordPieces, load_checkpoint
+from .encoder_shim import EncoderShim, plan_fusion
+from .knowledge import sizes
+from .layout import (
+    IntArray,
+    Layout,
+    add_cls,
+    lay_out,
+    owned_pieces,
+    pad_values,
+    pad_windows,
+    schedule,
+    spread,
+)
+from .mentions import Knowledge
 from .windows import check_window
 
 # Of a batch of windows: its output with graph, and where the pieces it owns lie.
 Graph = Tuple[torch.Tensor, IntArray, IntArray]
-
-
-class EncoderShim(TorchShim):
-    """A `ClinicalEncoder` with its tokenizer, both empty until initialised or loaded."""
-
-    pieces: Optional[WordPieces] = None
-    hf_config: Dict[str, Any]
-    frozen_layers: int = 0
-
-    def set_network(self, transformer: torch.nn.Module, n_mixed: Optional[int]) -> None:
-        """Take a network in, its lower parts out of training."""
-        freeze_layers(transformer, self.frozen_layers)
-        self._model = ClinicalEncoder(transformer, n_mixed).to(self.device)
-
-    def _to_message(self) -> Dict[str, Any]:
-        message = super()._to_message()
-        if self._model is None or self.pieces is None:
-            return message
-        return {
-            **message,
-            "config": self.hf_config,
-            "tokenizer": self.pieces.backend.to_str(),
-            "special": self.pieces.special,
-            "n_mixed": self.n_mixed,
-        }
-
-    def _from_message(self, message: Dict[str, Any]) -> None:
-        if "config" in message:
-            self.hf_config = message["config"]
-            self.pieces = WordPieces(message["tokenizer"], message["special"])
-            self.set_network(build_transformer(self.hf_config), message["n_mixed"])
-        super()._from_message(message)
-
-    @property
-    def n_mixed(self) -> Optional[int]:
-        """Number of layers mixed, None for the last layer alone."""
-        return None if self._model.mix is None else len(self._model.mix.weights)
+# What is known of the pieces of a batch: flags and vectors by row, and the row of each piece.
+Known = Tuple[torch.Tensor, torch.Tensor, IntArray]
 
 
 def ClinicalTransformer(
@@ -70,6 +47,7 @@ def ClinicalTransformer(
     tokenizer_config: Dict[str, Any] = {},  # noqa: B006 (spaCy configs need plain defaults)
     transformer_config: Dict[str, Any] = {},  # noqa: B006
     owner: str = "clinbert_transformer",
+    knowledge: Optional[Model[List[Doc], Knowledge]] = None,
 ) -> Model[List[Doc], FullTransformerBatch]:
     """Build the shared encoder. No file is opened before `initialize` or `from_bytes`.
 
@@ -86,15 +64,13 @@ def ClinicalTransformer(
     tokenizer_config (Dict): Arguments of `AutoTokenizer.from_pretrained`.
     transformer_config (Dict): Arguments of `AutoConfig.from_pretrained`.
     owner (str): Name of the component that holds this model; listeners check it.
+    knowledge (Optional[Model]): A `clinbert.KnowledgeFusion.v1`; None reads the text alone.
     RETURNS (Model): Docs to a batch of `TransformerData`.
     RAISES (ValueError): A setting out of its range.
     """
     check_window(window, context)
     _check_choice("layers", layers, ("last", "mix"))
     _check_choice("precision", precision, ("auto", "float32", "bfloat16"))
-    shim = EncoderShim(None)
-    shim.autocast = "none" if precision == "float32" else precision
-    shim.frozen_layers = frozen_layers
     attrs = {
         "name": name,
         "window": window,
@@ -109,7 +85,13 @@ def ClinicalTransformer(
         "replace_listener_cfg": _replace_listener_cfg,
     }
     return Model(
-        "clinical_transformer", forward, init=init, dims={"nO": None}, attrs=attrs, shims=[shim]
+        "clinical_transformer",
+        forward,
+        init=init,
+        layers=[] if knowledge is None else [knowledge],
+        dims={"nO": None},
+        attrs=attrs,
+        shims=[_make_shim(precision, frozen_layers, knowledge)],
     )
 
 
@@ -132,6 +114,8 @@ def ClinicalTok2Vec(
 def init(model: Model, X: Any = None, Y: Any = None) -> None:
     """Load the checkpoint, unless weights are there already."""
     shim = cast(EncoderShim, model.shims[0])
+    for knowledge in model.layers:
+        knowledge.initialize(X=X)
     if shim._model is None:
         attrs = model.attrs
         loaded = load_checkpoint(
@@ -140,28 +124,8 @@ def init(model: Model, X: Any = None, Y: Any = None) -> None:
         n_mixed = _count_layers(loaded.config) if attrs["layers"] == "mix" else None
         shim.hf_config = loaded.config
         shim.pieces = WordPieces(loaded.tokenizer, loaded.special)
-        shim.set_network(loaded.transformer, n_mixed)
-    model.set_dim("nO", int(shim.hf_config["hidden_size"]))
-
-
-def freeze_layers(transformer: torch.nn.Module, n_frozen: int) -> None:
-    """Take the lower parts of a network out of training.
-
-    transformer (torch.nn.Module): A BERT-like network with `embeddings` and `encoder.layer`.
-    n_frozen (int): 0 none, 1 the embeddings, 2 the first layer too, and so on.
-    RAISES (ValueError): The network has fewer parts, or is built otherwise.
-    """
-    if n_frozen == 0:
-        return
-    layers = getattr(getattr(transformer, "encoder", None), "layer", None)
-    if layers is None or not hasattr(transformer, "embeddings"):
-        kind = type(transformer).__name__
-        raise ValueError(f"frozen_layers = {n_frozen}: {kind} is not BERT-like.")
-    parts = [transformer.embeddings, *layers]
-    if not 0 < n_frozen <= len(parts):
-        raise ValueError(f"frozen_layers = {n_frozen} is not between 0 and {len(parts)}.")
-    for part in parts[:n_frozen]:
-        part.requires_grad_(False)
+        shim.set_network(loaded.transformer, n_mixed, _plan_fusion(model, loaded))
+    model.set_dim("nO", int(shim._model.transformer.config.hidden_size))
 
 
 def forward(
@@ -178,9 +142,10 @@ def forward(
     hidden = numpy.zeros((len(layout.ids), width), dtype="float32")
     cls_sums = numpy.zeros((len(docs), width), dtype="float32")
     graphs: List[Graph] = []
+    known = _look_up(model, docs, layout, is_train)
     n_trained = min(model.attrs["max_train_windows"], len(layout.windows)) if is_train else 0
     for rows, with_grad in schedule(layout, n_trained, model.attrs["batch_pieces"]):
-        output = _encode(shim, layout, rows, with_grad)
+        output = _encode(shim, layout, rows, with_grad, known)
         flat, positions = owned_pieces(layout, rows)
         values = output.detach().cpu().numpy()
         hidden[positions] = values.reshape(-1, width)[flat]
@@ -205,14 +170,49 @@ def _window_size(model: Model, pieces: WordPieces) -> Tuple[int, int]:
     return window, model.attrs["context"]
 
 
-def _encode(shim: EncoderShim, layout: Layout, rows: IntArray, with_grad: bool) -> torch.Tensor:
+def _make_shim(precision: str, frozen_layers: int, knowledge: Optional[Model]) -> EncoderShim:
+    shim = EncoderShim(None)
+    shim.autocast = "none" if precision == "float32" else precision
+    shim.frozen_layers = frozen_layers
+    if knowledge is not None:
+        shim.knowledge_scale = knowledge.attrs["lr_scale"]
+    return shim
+
+
+def _plan_fusion(model: Model, loaded: Checkpoint) -> Optional[Dict[str, Any]]:
+    if not model.layers:
+        return None
+    (knowledge,) = model.layers
+    places = knowledge.attrs["places"]
+    return plan_fusion(loaded.transformer, *sizes(knowledge), places, loaded.special)
+
+
+def _look_up(model: Model, docs: List[Doc], layout: Layout, is_train: bool) -> Optional[Known]:
+    """Bring what is known of tokens to their pieces; once, so that windows agree on it."""
+    if not model.layers:
+        return None
+    found, _ = model.layers[0](docs, is_train)
+    device = cast(EncoderShim, model.shims[0]).device
+    flags, vectors = (torch.from_numpy(array).to(device) for array in found[:2])
+    return flags, vectors, spread(layout, found.rows)
+
+
+def _encode(
+    shim: EncoderShim, layout: Layout, rows: IntArray, with_grad: bool, known: Optional[Known]
+) -> torch.Tensor:
     """Run windows through the network. RETURNS: (rows, length + 2, width), float32."""
     ids, mask = pad_windows(layout, rows, cast(WordPieces, shim.pieces))
+    facts = None
+    if known is not None:
+        index = torch.from_numpy(pad_values(layout, rows, known[2]))
+        facts = Facts(known[0], known[1], index.to(shim.device))
     shim._model.train(with_grad)
     grad_mode = torch.enable_grad() if with_grad else torch.inference_mode()
     with grad_mode, shim.precision(training=with_grad):
         return shim._model(
-            torch.from_numpy(ids).to(shim.device), torch.from_numpy(mask).to(shim.device).long()
+            torch.from_numpy(ids).to(shim.device),
+            torch.from_numpy(mask).to(shim.device).long(),
+            facts,
         )
 
 

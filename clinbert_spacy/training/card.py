@@ -2,7 +2,7 @@
 
 import re
 from importlib.metadata import requires
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Sequence
 
 from packaging.requirements import Requirement
 from spacy.cli.package import generate_readme
@@ -14,6 +14,7 @@ from ..corpora.schema import NEVER_SHIPS, SCHEMAS, may_ship
 DISTRIBUTION = "clinbert-spacy"
 NEEDED = ("description", "license", "sources", "performance", "intended_use", "limits")
 SOURCE_NEEDED = ("name", "url", "license", "origin")
+GRAPH_NEEDED = ("name", "license")  # what a knowledge graph states of each of its sources
 ORIGINS = {
     "human": "written or annotated by people",
     "machine": "**machine-made: invented text or labels, no patient and no clinician wrote it**",
@@ -22,7 +23,12 @@ ORIGINS = {
 
 
 def complete_meta(
-    own: Mapping[str, Any], given: Mapping[str, Any], *, name: str, version: str
+    own: Mapping[str, Any],
+    given: Mapping[str, Any],
+    *,
+    name: str,
+    version: str,
+    graph: Sequence[Mapping[str, Any]] = (),
 ) -> Dict[str, Any]:
     """Make the meta.json of a pipeline that ships.
 
@@ -31,6 +37,8 @@ def complete_meta(
         limits (List[str]), and any other key of spaCy's meta.json.
     name (str): Package name, with or without the language ("en_clinbert", "clinbert").
     version (str): Its version.
+    graph (Sequence[Mapping[str, Any]]): Sources of the knowledge graph in the pipeline: name,
+        licence, redistributable. Those that `given` names are taken from there.
     RETURNS (Dict[str, Any]): The meta data.
     RAISES (ValueError): If something needed is missing or a source may not ship.
     """
@@ -42,7 +50,10 @@ def complete_meta(
         )
     meta = {**own, **given, "version": version}
     meta["name"] = name[len(own["lang"]) + 1 :] if name.startswith(f"{own['lang']}_") else name
+    named = {source.get("name") for source in given["sources"]}
+    added = {one["name"]: one for one in graph if one["name"] not in named}
     meta["sources"] = check_sources(given["sources"])
+    meta["sources"] += check_sources(list(added.values()), GRAPH_NEEDED)
     ranges = _declared_ranges()
     transformers = f"spacy-transformers{ranges['spacy-transformers']}"
     meta.setdefault("requirements", [f"{DISTRIBUTION}>={__version__}", transformers])
@@ -50,21 +61,25 @@ def complete_meta(
     return meta
 
 
-def check_sources(sources: List[Mapping[str, str]]) -> List[Dict[str, str]]:
+def check_sources(
+    sources: List[Mapping[str, str]], needed: Sequence[str] = SOURCE_NEEDED
+) -> List[Dict[str, str]]:
     """Check where weights come from: everything stated, nothing that may not ship.
 
     sources (List[Mapping[str, str]]): name, url, license (or licence), origin ("human", "machine",
         "mixed") of each corpus, lexicon and encoder.
+    needed (Sequence[str]): What must be stated. An origin that need not be is "human".
     RETURNS (List[Dict[str, str]]): The same, with the key "license".
     RAISES (ValueError): Names the source and what is wrong with it.
     """
     checked = []
     for i, given in enumerate(sources):
         source = {("license" if key == "licence" else key): v for key, v in given.items()}
-        missing = [key for key in SOURCE_NEEDED if not source.get(key)]
+        missing = [key for key in needed if not source.get(key)]
         if missing:
             label = source.get("name") or f"number {i + 1}"
             raise ValueError(f"Source {label} lacks {', '.join(missing)}. State it in the meta.")
+        source = {"url": "", "origin": "human", **source}
         if source["origin"] not in ORIGINS:
             raise ValueError(
                 f"Source {source['name']} has origin '{source['origin']}', expected one of: "
@@ -85,10 +100,7 @@ def model_card(meta: Mapping[str, Any]) -> str:
     meta (Mapping[str, Any]): What `complete_meta` made.
     RETURNS (str): Markdown.
     """
-    rows = [
-        f"| [{s['name']}]({s['url']}) | {s['license']} | {ORIGINS[s['origin']]} |"
-        for s in meta["sources"]
-    ]
+    rows = [f"| {_linked(s)} | {s['license']} | {ORIGINS[s['origin']]} |" for s in meta["sources"]]
     return "\n".join(
         [
             f"# {meta['lang']}_{meta['name']} {meta['version']}",
@@ -119,10 +131,12 @@ def licence_list(meta: Mapping[str, Any]) -> str:
     meta (Mapping[str, Any]): What `complete_meta` made.
     RETURNS (str): A paragraph a source.
     """
-    return "\n".join(
-        f"{source['name']}\n  {source['url']}\n  {source['license']}\n"
-        for source in meta["sources"]
-    )
+    stated = [(one["name"], one["url"], one["license"]) for one in meta["sources"]]
+    return "\n".join("\n  ".join(filter(None, lines)) + "\n" for lines in stated)
+
+
+def _linked(source: Mapping[str, str]) -> str:
+    return f"[{source['name']}]({source['url']})" if source["url"] else source["name"]
 
 
 def _may_ship(source: Mapping[str, str]) -> bool:
@@ -130,7 +144,8 @@ def _may_ship(source: Mapping[str, str]) -> bool:
     place = _squash(source["name"] + source["url"])
     banned = any(_squash(entry) in place for entry in NEVER_SHIPS)
     known = name not in SCHEMAS or may_ship(name)
-    return not banned and known and may_ship(name, source["license"])
+    passed_on = source.get("redistributable", True)
+    return not banned and known and bool(passed_on) and may_ship(name, source["license"])
 
 
 def _squash(text: str) -> str:

@@ -50,7 +50,8 @@ def build_package(
     model_dir, out_dir = Path(model_dir), Path(out_dir)
     _check_names(model_dir, name, version)
     nlp = spacy.load(model_dir)
-    full_meta = complete_meta(nlp.meta, meta, name=name, version=version)
+    graph = [source for node in _nodes(nlp) for source in node.attrs.get("sources", ())]
+    full_meta = complete_meta(nlp.meta, meta, name=name, version=version, graph=graph)
     if half:
         halve(nlp)
     with tempfile.TemporaryDirectory() as folder:

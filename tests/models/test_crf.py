@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 
-from clinbert_spacy.nets import BioesCRF, legal_moves, num_tags, spans_to_tags, tags_to_spans
+from clinbert_spacy.nets.crf import BioesCRF, legal_moves, num_tags, spans_to_tags, tags_to_spans
 
 
 def legal(path, n_labels):

@@ -1,6 +1,6 @@
-"""Every torch module that lives in a shipped pipeline. Imports torch alone."""
+"""BIOES tags and the CRF over them. Imports torch alone."""
 
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -9,45 +9,6 @@ NEG = -1e4  # stands for -inf: keeps the gradients of logsumexp finite
 B, I, E, S = 0, 1, 2, 3  # noqa: E741 (the names of the tagging scheme)
 
 TokenSpan = Tuple[int, int, int]  # first token, one past the last token, label
-
-
-class LayerMix(nn.Module):
-    """A learned convex mix of an encoder's layers (Peters et al. 2018, eq. 1, without gamma)."""
-
-    def __init__(self, n_layers: int):
-        super().__init__()
-        self.weights = nn.Parameter(torch.zeros(n_layers))
-
-    def forward(self, layers: Tensor) -> Tensor:
-        """Mix `(n_layers, batch, length, width)` to `(batch, length, width)`."""
-        shares = torch.softmax(self.weights, dim=0)
-        # A sum and not einsum, which autocast would run in half precision.
-        return (shares.view(-1, 1, 1, 1) * layers.float()).sum(0)
-
-
-class ClinicalEncoder(nn.Module):
-    """A pretrained transformer that gives one vector per wordpiece.
-
-    transformer (nn.Module): Takes `input_ids` and `attention_mask`, gives `last_hidden_state`.
-    n_mixed (Optional[int]): Number of layers to mix (embeddings included); None takes the last.
-    """
-
-    def __init__(self, transformer: nn.Module, n_mixed: Optional[int] = None):
-        super().__init__()
-        self.transformer = transformer
-        self.mix = LayerMix(n_mixed) if n_mixed else None
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Encode `(batch, length)` ids to `(batch, length, width)` float32 vectors."""
-        output = self.transformer(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            output_hidden_states=self.mix is not None,
-            return_dict=True,
-        )
-        if self.mix is None:
-            return output.last_hidden_state.float()
-        return self.mix(torch.stack(output.hidden_states))
 
 
 def num_tags(num_labels: int) -> int:
@@ -242,83 +203,3 @@ class BioesCRF(nn.Module):
                 path.append(steps[t][path[-1]])
             paths.append(path[::-1])
         return paths
-
-
-class CharCNN(nn.Module):
-    """Word vectors from characters: convolutions of several widths, max over positions.
-
-    n_chars (int): Size of the character table; 0 is padding.
-    width (int): Size of a character's vector.
-    n_filters (int): Filters per kernel size.
-    kernels (Tuple[int, ...]): Kernel sizes.
-    """
-
-    def __init__(
-        self, n_chars: int, width: int, n_filters: int, kernels: Tuple[int, ...] = (2, 3, 4)
-    ):
-        super().__init__()
-        self.embed = nn.Embedding(n_chars, width, padding_idx=0)
-        self.convolutions = nn.ModuleList(
-            nn.Conv1d(width, n_filters, kernel, padding=kernel - 1) for kernel in kernels
-        )
-        self.n_out = n_filters * len(kernels)
-
-    def forward(self, chars: Tensor) -> Tensor:
-        """Encode `(words, characters)` ids to `(words, n_out)`."""
-        embedded = self.embed(chars).transpose(1, 2)
-        pooled = [torch.relu(c(embedded)).amax(dim=2) for c in self.convolutions]
-        return torch.cat(pooled, dim=1)
-
-
-class TokenTagger(nn.Module):
-    """Scores of BIOES tags from token vectors, word shapes and characters, with a CRF on top.
-
-    The shapes and characters give back what an uncased vocabulary has lost.
-
-    n_in (int): Width of a token vector.
-    n_labels (int): Entity labels.
-    n_hidden (int): Width of the hidden layer; 0 for none.
-    n_shapes (Tuple[int, ...]): Table size of each shape feature.
-    char_filters (int): Character filters per kernel size; 0 for no characters.
-    n_chars (int): Size of the character table.
-    dropout (float): Dropout before the hidden and the output layer.
-    learn_transitions (bool): A CRF; otherwise only legality constrains the path.
-    """
-
-    def __init__(
-        self,
-        n_in: int,
-        n_labels: int,
-        *,
-        n_hidden: int,
-        n_shapes: Tuple[int, ...],
-        char_filters: int,
-        n_chars: int,
-        dropout: float,
-        learn_transitions: bool,
-    ):
-        super().__init__()
-        self.shapes = nn.ModuleList(nn.Embedding(size, 16) for size in n_shapes)
-        self.chars = CharCNN(n_chars, 24, char_filters) if char_filters else None
-        width = n_in + 16 * len(n_shapes) + (self.chars.n_out if self.chars else 0)
-        self.dropout = nn.Dropout(dropout)
-        self.hidden = nn.Linear(width, n_hidden) if n_hidden else None
-        self.output = nn.Linear(n_hidden or width, num_tags(n_labels))
-        self.crf = BioesCRF(n_labels, learn_transitions)
-
-    def forward(self, vectors: Tensor, shapes: Tensor, chars: Tensor, word_of: Tensor) -> Tensor:
-        """Score tags.
-
-        vectors (Tensor): Token vectors. Shape (tokens, n_in).
-        shapes (Tensor): Shape ids. Shape (tokens, features).
-        chars (Tensor): Characters of the distinct words. Shape (words, characters).
-        word_of (Tensor): Distinct word of each token. Shape (tokens,).
-        RETURNS (Tensor): Shape (tokens, tags).
-        """
-        parts = [vectors, *(table(shapes[:, i]) for i, table in enumerate(self.shapes))]
-        if self.chars is not None:
-            parts.append(self.chars(chars)[word_of])
-        hidden = self.dropout(torch.cat(parts, dim=1))
-        if self.hidden is not None:
-            hidden = self.dropout(nn.functional.gelu(self.hidden(hidden)))
-        return self.output(hidden)

@@ -1,0 +1,1 @@
+"""Every torch module that lives in a shipped pipeline. Imports torch alone."""
