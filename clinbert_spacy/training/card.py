@@ -90,7 +90,8 @@ def check_sources(
                 f"Source {source['name']} ({source['license']}) is not allowed in weights that "
                 f"ship. Train without it, or keep this pipeline to yourself."
             )
-        checked.append(source)
+        # spaCy's schema of a meta.json has room for strings alone
+        checked.append({key: v for key, v in source.items() if isinstance(v, str)})
     return checked
 
 
@@ -139,13 +140,13 @@ def _linked(source: Mapping[str, str]) -> str:
     return f"[{source['name']}]({source['url']})" if source["url"] else source["name"]
 
 
-def _may_ship(source: Mapping[str, str]) -> bool:
+def _may_ship(source: Mapping[str, Any]) -> bool:
     name = re.sub(r"[^a-z0-9]+", "_", source["name"].lower()).strip("_")
     place = _squash(source["name"] + source["url"])
     banned = any(_squash(entry) in place for entry in NEVER_SHIPS)
     known = name not in SCHEMAS or may_ship(name)
-    passed_on = source.get("redistributable", True)
-    return not banned and known and bool(passed_on) and may_ship(name, source["license"])
+    open_ = source.get("redistributable", True) and may_ship(name, source["license"])
+    return bool(not banned and known and open_)
 
 
 def _squash(text: str) -> str:

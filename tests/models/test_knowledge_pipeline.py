@@ -98,7 +98,8 @@ def test_a_config_without_knowledge_is_filled_with_none(make_nlp):
 def test_a_graph_that_may_not_be_passed_on_does_not_ship(pipeline, tmp_path):
     nlp, _ = pipeline
     fusion = nlp.get_pipe("clinbert_transformer").model.layers[0]
-    fusion.attrs["sources"] = [{"name": "Closed", "licence": "by contract", "redistributable": False}]
+    closed = {"name": "Closed", "licence": "by contract", "redistributable": False}
+    fusion.attrs["sources"] = [closed]
     nlp.to_disk(tmp_path / "model")
     with pytest.raises(ValueError, match="Source Closed .* not allowed in weights that ship"):
         build_package(tmp_path / "model", tmp_path, name="en_k", version="1.0", meta=GIVEN)
