@@ -115,18 +115,15 @@ class ComplEx(torch.nn.Module):
         turned = torch.cat([a * c - b * d, a * d + b * c], -1)
         return functional.dropout(turned, self.settings.query_dropout, self.training)
 
-    def forward(self, triples: Tensor, drawn: Tensor, expected: Tensor) -> Tensor:
+    def forward(self, triples: Tensor, drawn: Tensor) -> Tensor:
         """Give the loss: how far each true tail is from standing out among the others.
 
         triples (Tensor): head, relation, tail. Shape (n, 3). drawn (Tensor): other tails.
-        expected (Tensor): logarithm of how often each concept is a candidate in a step, which
-            is taken off its scores: else frequent tails, often candidates, would be punished.
         RETURNS (Tensor): mean cross-entropy.
         """
         heads, relations, tails = triples.T
         candidates = torch.cat([tails, drawn])
         scores = self.query(self.concepts(heads), relations) @ self.concepts(candidates).T
-        scores = scores - expected[candidates]
         own = torch.arange(len(tails), device=scores.device)
         again = tails[:, None] == candidates[None, :]
         again[own, own] = False
@@ -159,7 +156,6 @@ def train_embedding(
     features = torch.from_numpy(name_features(names))
     model = ComplEx(features, n_relations, settings).to(settings.device)
     both = torch.from_numpy(with_inverses(triples, n_relations)).to(settings.device)
-    expected = _expected(both[:, 2], len(names), settings)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     n_steps = settings.epochs * -(-len(both) // settings.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / n_steps)
@@ -167,18 +163,11 @@ def train_embedding(
         for rows in torch.randperm(len(both)).split(settings.batch_size):
             drawn = torch.randint(len(names), (settings.negatives,)).to(settings.device)
             optimizer.zero_grad()
-            model(both[rows.to(settings.device)], drawn, expected).backward()
+            model(both[rows.to(settings.device)], drawn).backward()
             optimizer.step()
             schedule.step()
         progress(1)
     return model.eval()
-
-
-def _expected(tails: Tensor, n_concepts: int, settings: EmbeddingSettings) -> Tensor:
-    """Logarithm of how often a concept is a candidate: as a tail of a step, or drawn."""
-    n_rows = min(settings.batch_size, len(tails))
-    as_tail = torch.bincount(tails, minlength=n_concepts) * (n_rows / len(tails))
-    return torch.log(as_tail + settings.negatives / n_concepts)
 
 
 def with_inverses(triples: Triples, n_relations: int) -> Triples:
