@@ -166,3 +166,10 @@ def test_private_missing_unknown_and_broken(source, tmp_path):
         fetch(file, from_folder=tmp_path / "nowhere")
     with pytest.raises(CorpusError, match="a project file"):
         fetch(tmp_path / "none.yml")
+
+
+def test_what_is_on_request_comes_only_when_named(source, tmp_path):
+    file = project(tmp_path, [f"digests: {{subset: {tree_digest(source)}}}", "on_request: true"])
+    assert fetch(file, from_folder=source.parent) == []
+    (named,) = fetch(file, ["toy"], source.parent)
+    assert named.status == "copied"
