@@ -111,11 +111,22 @@ def collect(
             name: {"stretches": len(corpus.ids), "labels": corpus.labels}
             for name, corpus in prepared.stream.gold.items()
         },
-        "objectives": json.loads(settings.objectives.model_dump_json()),
+        "objectives": _objectives_of(settings),
         "training": json.loads(training.model_dump_json()),
         "identifiers": json.loads(settings.text.identifiers.model_dump_json()),
         "log": log[-1] if log else {},
     }
+
+
+def _objectives_of(settings: Settings) -> Dict[str, Any]:
+    """The objectives, with the names of annotated corpora but not where they lie."""
+    blocks: Dict[str, Any] = json.loads(settings.objectives.model_dump_json())
+    sources = blocks["gold_tags"]["sources"]
+    blocks["gold_tags"]["sources"] = {
+        name: {key: value for key, value in block.items() if key not in ("path", "splits")}
+        for name, block in sources.items()
+    }
+    return blocks
 
 
 def _render(facts: Dict[str, Any], settings: Settings) -> str:

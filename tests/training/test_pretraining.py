@@ -212,3 +212,15 @@ def test_the_config_that_ships_is_valid():
     root = Path(__file__).parents[2]
     settings = read_settings(root / "configs" / "pretrain_cpu.cfg")
     assert settings.vocabulary.size == 16384 and settings.training.passes == 1.0
+
+
+def test_the_card_names_corpora_but_no_folder(tmp_path, checkpoint):
+    notes = Path(__file__).parents[2] / "assets" / "notes" / "dev"
+    gold = {"weight": 1.0, "share": 0.25, "sources": {"notes": {"path": str(notes)}}}
+    folder = run(tmp_path, checkpoint, objectives__gold_tags=gold)
+    card = (folder / "README.md").read_text("utf8")
+    facts = (folder / "pretraining.json").read_text("utf8")
+    assert "notes (" in card and '"DRUG"' in facts
+    assert str(notes) not in facts + card and str(tmp_path) not in facts
+    rows = losses_of(tmp_path / "out" / "log.jsonl")
+    assert rows[-1]["train"]["gold_tags"] > 0
