@@ -59,7 +59,7 @@ def test_every_block_is_marked():
     for block in BLOCKS:
         mark = block["mark"] or ""
         assert mark in MARKS or re.match(r"not run \(.+\)$", mark), block["code"]
-        assert block["kind"] in ("python", "bash")
+        assert block["kind"] in ("python", "bash", "ini")
         if block["kind"] == "python":
             assert mark in MARKS, "Python blocks always run"
             compile(block["code"], "README.md", "exec")

@@ -54,6 +54,8 @@ def _files(path: Path) -> Iterator[Path]:
     pattern = "**/*" if path.is_dir() else path.name
     folder = path if path.is_dir() else path.parent
     files = sorted(f for f in folder.glob(pattern) if f.is_file() and kind_of(f))
+    if any(folder.glob("*.ann")):
+        files = [f for f in files if kind_of(f) == "text"]  # a brat folder: its texts
     if not files:
         raise broken(path, 0, "files .jsonl, .txt or .spacy", "none in this folder")
     yield from files

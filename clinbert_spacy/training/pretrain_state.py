@@ -204,5 +204,8 @@ def save_encoder(model: BertForMaskedLM, folder: Path, dtype: str) -> None:
     folder (Path): The folder, which exists.
     dtype (str): float32, float16 or bfloat16.
     """
-    rounded = {n: v.to(SAVE_DTYPES[dtype]) for n, v in model.state_dict().items()}
+    # Rounding would part the output weights from the embeddings that they are tied to.
+    tied = set(model._tied_weights_keys or ())
+    state = {n: v for n, v in model.state_dict().items() if n not in tied}
+    rounded = {n: v.to(SAVE_DTYPES[dtype]) for n, v in state.items()}
     model.save_pretrained(folder, state_dict=rounded)

@@ -296,6 +296,13 @@ def test_text_is_read_from_every_format(tmp_path):
     assert [p.text for p in read_texts(tmp_path / "*.txt")] == ["another note"]
 
 
+def test_of_a_brat_folder_the_texts_are_read(tmp_path):
+    (tmp_path / "a.txt").write_text("a note", "utf8")
+    (tmp_path / "a.ann").write_text("", "utf8")
+    (tmp_path / "notes.jsonl").write_text('{"id": "a"}\n', "utf8")
+    assert [p.text for p in read_texts(tmp_path)] == ["a note"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
