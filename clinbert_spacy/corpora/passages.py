@@ -92,7 +92,7 @@ def _read(file: Path, encoding: str) -> Iterator[Passage]:
 def _open(file: Path) -> IO[str]:
     opener = OPENERS.get(file.suffix.lower())
     if opener is None:
-        return open(file, "rt", encoding="utf-8", newline="\n")
+        return open(file, encoding="utf-8", newline="\n")
     return opener(file, "rt", encoding="utf-8", newline="\n")
 
 
