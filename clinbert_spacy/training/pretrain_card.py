@@ -86,7 +86,7 @@ def collect(
     """Gather what the card says. RETURNS (Dict[str, Any]): Plain data."""
     config = prepared.net.model.config
     training = settings.training
-    stretches, pieces = pass_sizes(prepared.stream.cache, prepared.stream.weights, 1)
+    _, pieces = pass_sizes(prepared.stream.cache, prepared.stream.weights, 1)
     return {
         "start": settings.encoder.name,
         "fresh": settings.encoder.fresh,
@@ -99,11 +99,7 @@ def collect(
         "vocabulary": prepared.vocabulary,
         "parameters": sum(p.numel() for p in prepared.net.model.parameters()),
         "progress": {key: progress[key] for key in ("step", "pieces", "seconds")},
-        "passes": progress["step"]
-        * training.accumulate
-        * prepared.stream.text_rows
-        * (training.length - 3)
-        / max(1.0, stretches),
+        "passes": progress["step"] * training.accumulate / prepared.stream.batches_per_pass(),
         "text": prepared.record["counts"],
         "sources": prepared.stream.cache.count(),
         "pieces_per_pass": {name: round(n) for name, n in pieces.items()},

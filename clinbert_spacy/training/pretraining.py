@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from timeit import default_timer
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterator, List, Mapping
 
 import torch
 from torch import nn
@@ -310,8 +310,3 @@ def held_out_losses(
 
 def _save(run: Run) -> None:
     state.save(run.output, run.settings, run.prepared.net, run.optimizer, run.progress, run.log)
-
-
-def describe(run_log: List[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
-    """Take the last row of a log. RETURNS (Optional[Dict]): None for an empty one."""
-    return run_log[-1] if run_log else None

@@ -224,3 +224,8 @@ def test_the_card_names_corpora_but_no_folder(tmp_path, checkpoint):
     assert str(notes) not in facts + card and str(tmp_path) not in facts
     rows = losses_of(tmp_path / "out" / "log.jsonl")
     assert rows[-1]["train"]["gold_tags"] > 0
+
+
+def test_passes_are_counted_as_they_were_asked_for(tmp_path, checkpoint):
+    folder = run(tmp_path, checkpoint, training__max_steps=0, training__passes=2.0)
+    assert json.loads((folder / "pretraining.json").read_text("utf8"))["passes"] == 2.0
