@@ -9,26 +9,12 @@ from typing import Annotated, Any, Callable, Dict, Iterator, List, Optional, Seq
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 
 from .cli_args import check_choice, command_line, read_mapping
-from .cli_show import print_table
+from .cli_show import LONG_COLUMNS, print_table
 
 RESULTS = "cells.jsonl"
-COLUMNS = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    MofNCompleteColumn(),
-    TimeElapsedColumn(),
-    TimeRemainingColumn(),
-)
 # a cell takes minutes, and the time left is to be guessed from all of them
 WINDOW = 1e9
 
@@ -54,22 +40,27 @@ def ablate(
 ) -> None:
     """Fill an ablation table cell by cell; run again, it goes on where it was interrupted."""
     from .training.ablation import make_cells, read_plan
+    from .training.ablation_encoders import find_needed
     from .training.ablation_run import Runner, read_results
 
     plan = read_plan(read_mapping(config), read_variables(context.args))
     _check_plot(plot)
-    cells, done = make_cells(plan), read_results(output / RESULTS)
+    cells, done = make_cells(plan, work), read_results(output / RESULTS)
     chosen = choose(cells, rows, sets, seeds)
     if dry_run:
         _print_cells(chosen, done)
         return
+    left = find_left(chosen, done)
+    # one encoder at a time, with the threads of all cells
+    failed = _pretrain(Runner(work, threads * parallel, gpu_id), left)
+    ready = [cell for cell in left if not find_needed([cell])]
     runner = Runner(work, threads, gpu_id)
-    failed = _fill(runner, chosen, done, output / RESULTS, parallel, keep)
+    failed += _fill(runner, ready, done, output / RESULTS, parallel, keep)
     table = make_table(plan, cells, done)
     if table.lines:
         _show(table, output, plot)
     if failed:
-        raise ValueError(f"{len(failed)} cells failed. The first: {failed[0]}")
+        raise ValueError(f"{len(failed)} trainings failed. The first: {failed[0]}")
 
 
 def read_variables(words: Sequence[str]) -> Dict[str, str]:
@@ -137,6 +128,12 @@ def _check_plot(plot: Optional[Path]) -> None:
 
 
 def _print_cells(cells: Sequence[Any], done: Dict[str, Any]) -> None:
+    from .training.ablation_encoders import find_needed
+
+    left = find_left(cells, done)
+    encoders = find_needed(left)
+    for encoder in encoders:
+        typer.echo(f"encoder {encoder.name} to make: {encoder.folder}")
     first: Dict[str, str] = {}
     rows = []
     for cell in cells:
@@ -144,24 +141,47 @@ def _print_cells(cells: Sequence[Any], done: Dict[str, Any]) -> None:
         state = "done" if cell.key in done else "to do" if same == cell.row else f"as {same}"
         rows.append((str(cell.seed), cell.set, cell.row, cell.key, state))
     print_table(["seed", "set", "row", "key", ""], rows)
-    n_left = len({cell.key for cell in cells} - set(done))
-    typer.echo(f"{len(cells)} cells, {n_left} trainings to do.")
+    typer.echo(f"{len(cells)} cells, {len(left)} trainings and {len(encoders)} encoders to do.")
+
+
+def find_left(cells: Sequence[Any], done: Dict[str, Any]) -> List[Any]:
+    """Cells to run: two rows may be the same config, e.g. where a row changes nothing on a set.
+
+    cells (Sequence[Cell]): the cells. done (Dict): records by key.
+    RETURNS (List[Cell]): no key twice, none that is done.
+    """
+    first: Dict[str, Any] = {}
+    for cell in cells:
+        first.setdefault(cell.key, cell)
+    return [cell for key, cell in first.items() if key not in done]
+
+
+def _pretrain(runner: Any, cells: Sequence[Any]) -> List[str]:
+    """Make the encoders that cells need. RETURNS: why some could not be made."""
+    from .training.ablation_encoders import find_needed
+
+    failed: List[str] = []
+    needed = find_needed(cells)
+    with _stoppable(runner), _bar("encoders", len(needed)) as tell:
+        for encoder in needed:
+            try:
+                runner.pretrain(encoder)
+                tell(f"encoder {encoder.name}: {encoder.model}")
+            except ValueError as error:
+                failed.append(str(error))
+                tell(f"failed: {error}")
+    return failed
 
 
 def _fill(
     runner: Any, cells: Sequence[Any], done: Dict[str, Any], path: Path, parallel: int, keep: bool
 ) -> List[str]:
-    """Run what is not done, and put it into `done`. RETURNS: why cells failed."""
+    """Run cells, and put them into `done`. RETURNS: why cells failed."""
     from .training.ablation_run import append_result
 
-    # two rows may be the same config, e.g. where a row changes nothing on a set
-    first: Dict[str, Any] = {}
-    for cell in cells:
-        first.setdefault(cell.key, cell)
-    left = [cell for key, cell in first.items() if key not in done]
     failed: List[str] = []
-    with _stoppable(), _bar(len(left)) as tell:
-        for cell, record, error in runner.run_all(left, parallel):
+    with _stoppable(runner), _bar("cells", len(cells)) as tell:
+        for cell, record, error in runner.run_all(cells, parallel):
             if record is None:
                 failed.append(error)
                 tell(f"failed: {error}")
@@ -182,21 +202,22 @@ def _scores(result: Dict[str, Any]) -> str:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """Let a request to end stop the processes of the cells, as an interruption does."""
+def _stoppable(runner: Any) -> Iterator[None]:
+    """Let a request to end stop the processes, as an interruption does."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
+        runner.stop()
         signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
-def _bar(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar over cells on stderr, with the time left; tells a line a cell."""
+def _bar(title: str, total: int) -> Iterator[Callable[[str], None]]:
+    """A bar over trainings on stderr, with the time left; tells a line for each."""
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
-    with Progress(*COLUMNS, console=console, speed_estimate_period=WINDOW) as progress:
-        task = progress.add_task("cells", total=total)
+    with Progress(*LONG_COLUMNS, console=console, speed_estimate_period=WINDOW) as progress:
+        task = progress.add_task(title, total=total)
 
         def tell(line: str) -> None:
             progress.advance(task)

@@ -6,26 +6,10 @@ from typing import Annotated, Any, Dict, List, Optional, Tuple
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TaskID
 
 from .cli_args import command_line
-from .cli_show import print_table, progress_bar
-
-COLUMNS = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    MofNCompleteColumn(),
-    TimeElapsedColumn(),
-    TimeRemainingColumn(),
-)
+from .cli_show import LONG_COLUMNS, print_table, progress_bar
 
 
 def pretrain(
@@ -43,7 +27,7 @@ def pretrain(
     from .training.pretraining import pretrain as run
 
     settings = read_settings(config, parse_config_overrides(list(context.args)))
-    with Progress(*COLUMNS, console=Console(stderr=True)) as bars:
+    with Progress(*LONG_COLUMNS, console=Console(stderr=True)) as bars:
         watch = _Watch(bars)
         folder = run(
             settings,

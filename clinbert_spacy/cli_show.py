@@ -6,13 +6,23 @@ from typing import Any, Callable, Iterable, Iterator, List, Mapping, Tuple
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from .cli_errors import explain
 
 SHOWN_SKIPS = 20
 FILE_WIDTH = 160
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+# of trainings, where people ask how long it still takes
+LONG_COLUMNS = (*COLUMNS, TimeRemainingColumn())
 
 
 class Skips:
@@ -54,9 +64,8 @@ class Skips:
 @contextmanager
 def progress_bar(title: str, total: int = 0) -> Iterator[Callable[[int], None]]:
     """A bar on stderr; counts only, never an id or a text."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+    with Progress(*COLUMNS, console=console, transient=True) as progress:
         task = progress.add_task(title, total=total or None)
         yield lambda n: progress.advance(task, n)
 

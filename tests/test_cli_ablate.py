@@ -17,9 +17,17 @@ FAKE = """
 import configparser, json, pathlib, sys
 command, first, *rest = sys.argv[1:]
 out = pathlib.Path(rest[rest.index("--output") + 1])
-path = pathlib.Path(first if command == "train" else first + "/config.cfg")
+path = pathlib.Path(first if command != "evaluate" else first + "/config.cfg")
 config = configparser.ConfigParser()
 config.read(path)
+if command == "pretrain":
+    with open({count!r}, "a") as file_:
+        file_.write("pretrain" + json.loads(config["encoder"]["name"]) + "\\n")
+    if config["encoder"]["name"] == '"broken"':
+        sys.exit("Error: no such checkpoint.")
+    (out / "model").mkdir(parents=True)
+    (out / "model" / "config.json").write_text("")
+    sys.exit()
 encoder, seed = json.loads(config["paths"]["encoder"]), json.loads(config["system"]["seed"])
 if command == "train":
     with open({count!r}, "a") as file_:
@@ -140,17 +148,49 @@ def test_dry_run_lists_the_cells(bench):
     assert done.exit_code == 0 and bench.trained == before
     states = [line.split()[-1] for line in done.stdout.splitlines() if "start" in line]
     assert states.count("done") == 2 and "as start" in done.stdout
-    assert "10 cells, 6 trainings to do." in done.stdout
+    assert "10 cells, 6 trainings and 0 encoders to do." in done.stdout
 
 
 def test_failed_cells_are_named_and_tried_again(bench):
     bench.plan["vars"]["long"] = "broken"
     done = bench("--sets", "ncbi")
-    assert done.exit_code == 1 and "2 cells failed. The first: ncbi | + more | seed" in done.stderr
+    assert done.exit_code == 1
+    assert "2 trainings failed. The first: ncbi | + more | seed" in done.stderr
     assert "no such encoder" in done.stderr and "Traceback" not in done.output
     assert len(bench.records) == 2 and "start" in done.stdout
     assert bench("--sets", "ncbi").exit_code == 1
     assert bench.trained.count("broken") == 4 and bench.trained.count("e") == 2
+
+
+PRETRAINING = """
+[encoder]
+name = "small"
+[text]
+[text.files]
+a = "a.txt"
+[training]
+max_steps = 100
+"""
+
+
+def test_encoders_are_made_once_before_the_cells(bench):
+    (bench.folder / "text.cfg").write_text(PRETRAINING)
+    for name in ("good", "broken"):
+        block = {"config": str(bench.folder / "text.cfg"), "overrides": {"encoder.name": name}}
+        bench.plan.setdefault("encoders", {})[name] = block
+        row = {"name": name, "overrides": {"paths.encoder": f"${{{name}}}"}}
+        bench.plan["rows"].append(row)
+    dry = bench("--dry-run", "--rows", "good")
+    assert dry.stdout.count("encoder good to make") == 1 and not bench.trained
+    done = bench("--rows", "good", "--rows", "start")
+    assert done.exit_code == 0, done.output
+    models = list((bench.folder / "work" / "encoders").glob("*/model"))
+    assert bench.trained[0] == "pretraingood" and len(models) == 1
+    assert bench.trained.count(str(models[0])) == 4 and bench.trained.count("e") == 4
+    # the cells of an encoder that cannot be made are not tried
+    done = bench("--rows", "good", "--rows", "broken")
+    assert done.exit_code == 1 and "1 trainings failed. The first: encoder broken" in done.stderr
+    assert bench.trained[9:] == ["pretrainbroken"]
 
 
 @pytest.mark.parametrize("words", [["--var.a", "1"], ["--vars.a"], ["x"]])

@@ -5,10 +5,12 @@ import gzip
 import json
 import lzma
 from pathlib import Path
-from typing import IO, Callable, Dict, Iterator, NamedTuple, Union
+from typing import IO, Any, Callable, Dict, Iterator, Mapping, NamedTuple, Union
 
 from .docbin import read_docs
-from .files import broken, read_text
+from .files import CorpusError, broken, read_text
+from .readers import select_notes
+from .sentences import take_fold
 
 OPENERS: Dict[str, Callable[..., IO]] = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
 TEXT_SUFFIXES = {".txt", ".text", ".md"}
@@ -45,6 +47,25 @@ def read_texts(path: Union[str, Path], encoding: str = "utf-8") -> Iterator[Pass
         for passage in _read(file, encoding):
             if passage.text.strip():
                 yield passage
+
+
+def read_corpora(blocks: Mapping[str, Mapping[str, Any]]) -> Iterator[Passage]:
+    """Read the texts of annotated corpora, without their labels.
+
+    blocks (Mapping): as the sources of `clinbert.Corpus.v1`, by name; one with "fold" takes the
+        training folds of the ADE sentences.
+    YIELDS (Passage): a note, or a sentence; its source is the name of the block.
+    Raises CorpusError for a missing or broken file, and for a block without "path".
+    """
+    for name, block in blocks.items():
+        if not block.get("path"):
+            raise CorpusError(f"Text of corpus {name!r}: expected a 'path', found {sorted(block)}.")
+        if "fold" in block:
+            sentences = take_fold(block["path"], "train", int(block["fold"]))
+            yield from (Passage(name, s.id, s.text) for s in sentences)
+            continue
+        for notes in select_notes([{"corpus": name, **block}], 0, "", None, None):
+            yield from (Passage(name, note.id, note.text) for note in notes)
 
 
 def _files(path: Path) -> Iterator[Path]:

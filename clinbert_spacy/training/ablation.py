@@ -1,22 +1,19 @@
 """The cells of an ablation: rows of changes times sets of data times seeds, each a whole config."""
 
-import hashlib
-import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence
 
+from .ablation_encoders import ENCODER_KEYS, Encoder, EncoderPlan, make_encoder
+from .ablation_values import fill, hash_content, named_files, names_in, to_options
 from .checks import read_config
 
-KEYS = {"vars", "budget", "seeds", "sets", "rows", "weights"}
-SET_KEYS = {"config", "overrides", "evaluate", "metrics"}
+KEYS = {"vars", "budget", "seeds", "sets", "rows", "weights", "encoders", "encoder_budget"}
+SET_KEYS = {"config", "overrides", "evaluate", "metrics", "vars"}
 ROW_KEYS = {"name", "overrides", "note", "sets"}
 WEIGHTS = ("model-best", "model-last")
 SEED = "system.seed"
-# A name alone: those of spaCy's configs have a dot, as in ${system.seed}.
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
-_CHUNK = 1 << 20
+WORK = Path("training/ablation")
 
 
 @dataclass(frozen=True)
@@ -26,12 +23,14 @@ class DataSet:
     config (str): spaCy config to begin with. overrides (Mapping[str, Any]): settings by dotted
     name. evaluate (Mapping[str, Any]): options of `clinbert evaluate`, or of the command that its
     "command" names. metrics (Sequence[str]): scores to tabulate, the most important one first.
+    variables (Mapping[str, Any]): what ${name} stands for on this set.
     """
 
     config: str
     overrides: Mapping[str, Any]
     evaluate: Mapping[str, Any]
     metrics: Sequence[str] = ("f",)
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,10 @@ class Plan:
     """A table to fill: every row on every set with every seed, all under one budget.
 
     budget (Mapping[str, Any]): settings that no row may change. weights (str): which weights of a
-    training are scored. variables (Mapping[str, Any]): what ${name} stands for.
+    training are scored. variables (Mapping[str, Any]): what ${name} stands for. encoders
+    (Mapping[str, EncoderPlan]): pretrainings, each known as ${name} to the rows; one is made for
+    every set and seed where its settings differ. encoder_budget (Mapping[str, Any]): settings
+    that no encoder may change.
     """
 
     rows: Sequence[Row]
@@ -63,6 +65,8 @@ class Plan:
     budget: Mapping[str, Any] = field(default_factory=dict)
     weights: str = WEIGHTS[0]
     variables: Mapping[str, Any] = field(default_factory=dict)
+    encoders: Mapping[str, EncoderPlan] = field(default_factory=dict)
+    encoder_budget: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Cell:
     key (str): hash of the config, the evaluation and the content of the files that they name.
     config (str): the whole config, interpolated. weights (str): "model-best" or "model-last".
     evaluate (Sequence[str]): command and options of the evaluation.
+    encoders (Sequence[Encoder]): what must be pretrained before.
     """
 
     row: str
@@ -82,6 +87,7 @@ class Cell:
     config: str
     weights: str
     evaluate: Sequence[str]
+    encoders: Sequence[Encoder] = ()
 
     @property
     def name(self) -> str:
@@ -108,6 +114,8 @@ def read_plan(source: Mapping[str, Any], variables: Mapping[str, Any]) -> Plan:
         budget=source.get("budget") or {},
         weights=source.get("weights", WEIGHTS[0]),
         variables={**defaults, **variables},
+        encoders={n: _read_encoder(n, x) for n, x in (source.get("encoders") or {}).items()},
+        encoder_budget=source.get("encoder_budget") or {},
     )
     _check_plan(plan)
     return plan
@@ -122,7 +130,13 @@ def _read_row(block: Mapping[str, Any]) -> Row:
 def _read_set(name: str, block: Mapping[str, Any]) -> DataSet:
     _check_keys(f"Set {name!r}", block, SET_KEYS, {"config", "evaluate"})
     metrics = block.get("metrics") or ["f"]
-    return DataSet(block["config"], block.get("overrides") or {}, block["evaluate"], metrics)
+    own = block.get("vars") or {}
+    return DataSet(block["config"], block.get("overrides") or {}, block["evaluate"], metrics, own)
+
+
+def _read_encoder(name: str, block: Mapping[str, Any]) -> EncoderPlan:
+    _check_keys(f"Encoder {name!r}", block, ENCODER_KEYS, {"config"})
+    return EncoderPlan(block["config"], block.get("overrides") or {})
 
 
 def _check_keys(place: str, block: Any, known: set, needed: set) -> None:
@@ -141,6 +155,14 @@ def _check_plan(plan: Plan) -> None:
             raise ValueError(f"{what.title()}s are {list(values)}; expected some, each once.")
     if plan.weights not in WEIGHTS:
         raise ValueError(f"weights is {plan.weights!r}; expected one of {', '.join(WEIGHTS)}.")
+    if both := sorted(set(plan.encoders) & set(plan.variables)):
+        raise ValueError(f"{both} are variables and encoders: expected another name for one.")
+    for name, encoder in plan.encoders.items():
+        if taken := sorted(set(encoder.overrides) & set(plan.encoder_budget)):
+            raise ValueError(
+                f"Encoder {name!r} changes {', '.join(taken)}, which `encoder_budget` sets for "
+                "every encoder: expected the same for all. Take it out of one of them."
+            )
     for row in plan.rows:
         if taken := sorted(set(row.overrides) & {*plan.budget, SEED}):
             raise ValueError(
@@ -153,17 +175,17 @@ def _check_plan(plan: Plan) -> None:
             )
 
 
-def make_cells(plan: Plan) -> List[Cell]:
+def make_cells(plan: Plan, work: Path = WORK) -> List[Cell]:
     """Write the config of every cell.
 
-    plan (Plan): the plan.
+    plan (Plan): the plan. work (Path): where its encoders are, or will be, pretrained.
     RETURNS (List[Cell]): the cells, seed by seed and set by set, so that whole columns of the
         table are there early.
     RAISES (ValueError): a config that is not there, a variable or setting that does not exist.
     """
     digests: Dict[str, str] = {}
     return [
-        _make_cell(plan, row, name, seed, digests)
+        _make_cell(plan, row, name, seed, work, digests)
         for seed in plan.seeds
         for name in plan.sets
         for row in plan.rows
@@ -171,98 +193,24 @@ def make_cells(plan: Plan) -> List[Cell]:
     ]
 
 
-def _make_cell(plan: Plan, row: Row, name: str, seed: int, digests: Dict[str, str]) -> Cell:
+def _make_cell(
+    plan: Plan, row: Row, name: str, seed: int, work: Path, digests: Dict[str, str]
+) -> Cell:
     data = plan.sets[name]
     variables = {**plan.variables, "seed": seed, "set": name}
+    variables |= fill(data.variables, variables)
+    encoders = {
+        used: make_encoder(used, plan.encoders[used], plan.encoder_budget, variables, work, digests)
+        for used in names_in(row.overrides)
+        if used in plan.encoders
+    }
+    variables |= {used: str(encoder.model) for used, encoder in encoders.items()}
     overrides = {**data.overrides, **plan.budget, **row.overrides, SEED: seed}
     base, filled, block = (fill(x, variables) for x in (data.config, overrides, data.evaluate))
     config = read_config(base, filled).interpolate()
     evaluate, text = to_options(block), config.to_str()
-    files = [*_named_files(config), *(x for x in evaluate if "/" in x)]
-    for path in files:
-        if path not in digests and Path(path).exists():
-            digests[path] = digest(Path(path))
-    known = {path: digests[path] for path in files if path in digests}
-    content = json.dumps([text, evaluate, plan.weights, known], sort_keys=True)
-    key = hashlib.sha256(content.encode("utf8")).hexdigest()[:16]
-    return Cell(row.name, name, seed, key, text, plan.weights, evaluate)
-
-
-def fill(value: Any, variables: Mapping[str, Any]) -> Any:
-    """Put variables in.
-
-    value (Any): a string, or lists and mappings of strings; "${name}" alone becomes the
-        variable's value, whatever its type.
-    variables (Mapping[str, Any]): values by name; names with a dot are left to spaCy.
-    RETURNS (Any): the same with the values in it.
-    RAISES (ValueError): a variable without a value.
-    """
-    if isinstance(value, Mapping):
-        return {key: fill(item, variables) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [fill(item, variables) for item in value]
-    if not isinstance(value, str):
-        return value
-    if unknown := sorted(set(_VARIABLE.findall(value)) - set(variables)):
-        raise ValueError(
-            f"{value!r} names the variables {unknown}; expected some of {sorted(variables)}. Give "
-            f"it a value under `vars`, or with --vars.{unknown[0]}."
-        )
-    whole = _VARIABLE.fullmatch(value)
-    if whole:
-        return variables[whole.group(1)]
-    return _VARIABLE.sub(lambda match: str(variables[match.group(1)]), value)
-
-
-def to_options(block: Mapping[str, Any]) -> List[str]:
-    """Turn names and values into a command with options.
-
-    block (Mapping[str, Any]): e.g. {"corpus": "ncbi", "part": ["dev"]}; "command" names another
-        command than `evaluate`; True is a flag, a list an option for each.
-    RETURNS (List[str]): e.g. ["evaluate", "--corpus", "ncbi", "--part", "dev"].
-    """
-    words = [str(block.get("command", "evaluate"))]
-    for key, value in block.items():
-        option = f"--{key.replace('_', '-')}"
-        if key == "command" or value is None or value is False:
-            continue
-        if value is True:
-            words.append(option)
-            continue
-        for item in value if isinstance(value, (list, tuple)) else [value]:
-            words += [option, str(item)]
-    return words
-
-
-def _named_files(config: Mapping[str, Any]) -> Iterator[str]:
-    """Strings of a config that may name a file: all of [paths], elsewhere those with a slash."""
-    for section, value in config.items():
-        for text in _strings(value):
-            if text and (section == "paths" or "/" in text):
-                yield text
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    for item in value.values() if isinstance(value, Mapping) else ():
-        yield from _strings(item)
-    for item in value if isinstance(value, (list, tuple)) else ():
-        yield from _strings(item)
-
-
-def digest(path: Path) -> str:
-    """Hash a file, or names and contents of all files below a folder.
-
-    path (Path): it exists.
-    RETURNS (str): SHA-256, hexadecimal.
-    """
-    files = sorted(x for x in path.rglob("*") if x.is_file()) if path.is_dir() else [path]
-    rows: List[Tuple[str, str]] = []
-    for file in files:
-        found = hashlib.sha256()
-        with file.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                found.update(chunk)
-        rows.append((file.relative_to(path).as_posix(), found.hexdigest()))
-    return hashlib.sha256(json.dumps(rows).encode("utf8")).hexdigest()
+    # An encoder made here is known by its folder, which has the hash of all that it comes from.
+    made = {str(encoder.model) for encoder in encoders.values()}
+    files = [*named_files(config), *(x for x in evaluate if "/" in x)]
+    key = hash_content([text, evaluate, plan.weights], (f for f in files if f not in made), digests)
+    return Cell(row.name, name, seed, key, text, plan.weights, evaluate, tuple(encoders.values()))

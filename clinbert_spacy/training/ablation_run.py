@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .ablation import Cell
+from .ablation_encoders import Encoder
 
 LAUNCHER = (sys.executable, "-m", "clinbert_spacy")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -110,10 +111,11 @@ class Runner:
         config, result = folder / "config.cfg", folder / "result.json"
         config.write_text(cell.config, "utf8")
         model, device = folder / "model", ["--gpu-id", str(self.gpu_id)]
-        self._call(cell, ["train", str(config), "--output", str(model), "--resume", *device])
+        train = ["train", str(config), "--output", str(model), "--resume", *device]
+        self._call(cell.name, folder, train)
         command, *options = cell.evaluate
         given = [command, str(model / cell.weights), *options, *device]
-        self._call(cell, [*given, "--output", str(result)])
+        self._call(cell.name, folder, [*given, "--output", str(result)])
         return {
             "key": cell.key,
             "row": cell.row,
@@ -125,6 +127,19 @@ class Runner:
             "config": cell.config,
             "result": json.loads(result.read_text("utf8")),
         }
+
+    def pretrain(self, encoder: Encoder) -> None:
+        """Make an encoder; a pretraining that was interrupted goes on.
+
+        encoder (Encoder): what to make.
+        RAISES (ValueError): the process failed; names the encoder, its last line and its log.
+        """
+        folder = encoder.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        config = folder / "config.cfg"
+        config.write_text(encoder.config, "utf8")
+        words = ["pretrain", str(config), "--output", str(folder), "--resume", "--no-plot"]
+        self._call(f"encoder {encoder.name}", folder, words)
 
     def folder(self, cell: Cell) -> Path:
         """Where a cell is trained."""
@@ -141,10 +156,10 @@ class Runner:
             for process in self._live:
                 process.terminate()
 
-    def _call(self, cell: Cell, words: List[str]) -> None:
-        log = self.folder(cell) / LOG
+    def _call(self, name: str, folder: Path, words: List[str]) -> None:
+        log = folder / LOG
         with log.open("a", encoding="utf8") as file_:
-            process = self._start(cell, words, file_)
+            process = self._start(name, words, file_)
             code = process.wait()
         with self._lock:
             self._live.discard(process)
@@ -152,15 +167,15 @@ class Runner:
             lines = log.read_text("utf8", errors="replace").split("\n")
             last = next((line for line in reversed(lines) if line.strip()), "nothing")
             raise ValueError(
-                f"{cell.name}: `clinbert {words[0]}` ended with code {code}, its last line: "
+                f"{name}: `clinbert {words[0]}` ended with code {code}, its last line: "
                 f"{last.strip()[:300]!r}. See {log}, and run again to go on."
             )
 
-    def _start(self, cell: Cell, words: List[str], log: IO[str]) -> subprocess.Popen:
+    def _start(self, name: str, words: List[str], log: IO[str]) -> subprocess.Popen:
         # under the lock: a process begins before stop() or not at all
         with self._lock:
             if self._stopped:
-                raise ValueError(f"{cell.name}: stopped before `{words[0]}`. Run again to go on.")
+                raise ValueError(f"{name}: stopped before `{words[0]}`. Run again to go on.")
             command = [*LAUNCHER, *words]
             process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment)
             self._live.add(process)

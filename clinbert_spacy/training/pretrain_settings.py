@@ -36,9 +36,14 @@ class IdentifierSettings(_Block):
 
 
 class TextSettings(_Block):
-    """The text: files or folders by name, and how often each `source` in them is read."""
+    """The text: files or folders by name, and how often each `source` in them is read.
 
-    files: Dict[str, str]
+    `corpora` adds the texts of annotated corpora, in blocks as of `clinbert.Corpus.v1`; `fold`
+    instead of a part: the training folds of the ADE sentences.
+    """
+
+    files: Dict[str, str] = Field(default_factory=dict)
+    corpora: Dict[str, Dict[str, Any]] = Field(default_factory=dict)
     weights: Dict[str, float] = Field(default_factory=dict)
     cache: str
     held_out: float = Field(0.01, ge=0.0, lt=0.5)
@@ -171,6 +176,8 @@ def _check(settings: Settings) -> None:
             f"[training] max_steps = {training.max_steps} and passes = {training.passes}: "
             "set exactly one of them."
         )
+    if not settings.text.files and not settings.text.corpora:
+        raise ValueError("[text] expected files or corpora to read, found neither.")
     if objectives.next_sentence.share + objectives.sentence_order.share > 0.9:
         raise ValueError("[objectives] shares of pairs: at most 0.9 together, some must follow.")
     wants = [

@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
-from ..corpora.passages import Passage, read_texts
+from ..corpora.passages import Passage, read_corpora, read_texts
 from ..models.checkpoint import CheckpointError, plain_backend, resolve_name
 from ..models.lexicon import Lexicon
 from ..nets.bert import fits
@@ -224,6 +224,8 @@ def read_passages(text: TextSettings) -> Iterator[Passage]:
         for passage in itertools.islice(passages, text.limit or None):
             source = passage.source if path.endswith((".xz", ".gz", ".jsonl")) else name
             yield Passage(source, passage.id, remove(passage.text))
+    for passage in read_corpora(text.corpora):
+        yield passage._replace(text=remove(passage.text))
 
 
 def cache_text(
@@ -255,10 +257,17 @@ def cache_text(
 
 def _text_key(text: TextSettings) -> Dict[str, Any]:
     """What a tokenised text depends on; not where it lies."""
-    return {
+    places = {"weights", "cache", "files", "corpora"}
+    key: Dict[str, Any] = {
         "files": {name: _stamp(Path(path)) for name, path in text.files.items()},
-        "settings": json.loads(text.model_dump_json(exclude={"weights", "cache", "files"})),
+        "settings": json.loads(text.model_dump_json(exclude=places)),
     }
+    if text.corpora:
+        key["corpora"] = {
+            name: [{**block, "path": ""}, _stamp(Path(block["path"]))]
+            for name, block in text.corpora.items()
+        }
+    return key
 
 
 def _stamp(path: Path) -> List[Any]:

@@ -4,7 +4,8 @@ import pytest
 import srsly
 from thinc.api import Config
 
-from clinbert_spacy.training.ablation import digest, fill, make_cells, read_plan, to_options
+from clinbert_spacy.training.ablation import make_cells, read_plan
+from clinbert_spacy.training.ablation_values import digest, fill, to_options
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIG = """
@@ -138,6 +139,15 @@ def test_digest_is_of_names_and_contents(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"encoders": {"data": {"config": "x"}}}, "variables and encoders"),
+        ({"encoders": {"a": {"overrides": {}}}}, "Encoder 'a' has the keys"),
+        (
+            {
+                "encoders": {"a": {"config": "x", "overrides": {"b.c": 1}}},
+                "encoder_budget": {"b.c": 2},
+            },
+            "Encoder 'a' changes b.c",
+        ),
         ({"row": []}, "has the keys"),
         ({"seeds": []}, "Seeds are"),
         ({"seeds": [1, 1]}, "each once"),
@@ -153,6 +163,80 @@ def test_digest_is_of_names_and_contents(tmp_path):
 def test_what_a_plan_cannot_be(source, change, message):
     with pytest.raises(ValueError, match=message):
         read_plan({**source, **change}, {})
+
+
+PRETRAINING = """
+[encoder]
+name = "small"
+[text]
+[text.files]
+a = "a.txt"
+[objectives]
+[objectives.masked_words]
+rate = 0.2
+[training]
+max_steps = 100
+"""
+
+
+def with_encoders(source, folder, **overrides):
+    (folder / "text.cfg").write_text(PRETRAINING)
+    block = {"config": str(folder / "text.cfg"), "overrides": overrides}
+    rows = [
+        {"name": "start"},
+        {"name": "all", "overrides": {"paths.encoder": "${made}"}},
+        {"name": "two", "overrides": {"paths.encoder": "${made}", "training.max_steps": 3}},
+    ]
+    return {
+        **source,
+        "budget": {},
+        "encoders": {"made": block},
+        "encoder_budget": {"training.max_steps": 7},
+        "rows": rows,
+    }
+
+
+def test_an_encoder_is_shared_where_its_settings_are_the_same(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = with_encoders(source, tmp_path)
+    cells = cells_of(plan)
+    assert not cells["start", "one", 0].encoders
+    (encoder,) = {e for c in cells.values() for e in c.encoders}
+    assert str(encoder.model) in cells["two", "one", 1].config
+    config = Config().from_str(encoder.config)
+    assert config["training"]["max_steps"] == 7 and config["text"]["cache"]
+    # its content is known before it is made, so making it changes no key
+    encoder.model.mkdir(parents=True)
+    (encoder.model / "config.json").write_text("{}")
+    assert cells_of(plan) == cells
+    plan["encoder_budget"] = {"training.max_steps": 8}
+    longer = cells_of(plan)
+    assert longer["all", "one", 0].key != cells["all", "one", 0].key
+    assert longer["start", "one", 0] == cells["start", "one", 0]
+    (other,) = {e for c in longer.values() for e in c.encoders}
+    assert Config().from_str(other.config)["text"]["cache"] == config["text"]["cache"]
+
+
+def test_an_encoder_for_each_set_and_seed(source, tmp_path):
+    block = {"text.files": "${texts}", "training.seed": "${seed}"}
+    plan = with_encoders(source, tmp_path, **block)
+    for name, data in plan["sets"].items():
+        plan["sets"][name] = {**data, "vars": {"texts": {"a": "${data}/" + name}}}
+    cells = cells_of(plan)
+    assert len({e.key for c in cells.values() for e in c.encoders}) == 4
+    config = Config().from_str(cells["all", "two", 1].encoders[0].config)
+    assert config["text"]["files"] == {"a": f"{tmp_path}/data/two"}
+    assert config["training"]["seed"] == 1
+
+
+def test_blocks_of_an_encoder_are_taken_out_or_refused(source, tmp_path):
+    cells = cells_of(with_encoders(source, tmp_path, **{"objectives.masked_words": None}))
+    config = Config().from_str(cells["all", "one", 0].encoders[0].config)
+    assert config["objectives"] == {}
+    with pytest.raises(ValueError, match=r"Encoder 'made': its config has no block \[vocab\]"):
+        cells_of(with_encoders(source, tmp_path, **{"vocab.size": 3}))
+    with pytest.raises(ValueError, match="rates"):
+        cells_of(with_encoders(source, tmp_path, **{"objectives.masked_words.rates": 3}))
 
 
 def test_a_config_that_is_not_there(source):
@@ -176,6 +260,15 @@ def test_the_shipped_plan_writes_configs_that_differ_where_they_should(tmp_path,
             for part in key.split("."):
                 found = found[part]
             assert found == value
+    encoders = {e.key: e for cell in cells for e in cell.encoders}.values()
+    assert len(encoders) == 12
+    for encoder in encoders:
+        config = Config().from_str(encoder.config)
+        assert config["encoder"]["name"] == plan.variables["start"]
+        for key, value in plan.encoder_budget.items():
+            assert config["training"][key.split(".")[1]] == value
+    (other,) = {c.encoders for c in cells if (c.row, c.set) == ("intermediate training", "ncbi")}
+    assert "ncbi" not in Config().from_str(other[0].config)["objectives"]["gold_tags"]["sources"]
     ade = Config().from_str(first["ade"].config)
     assert ade["corpora"]["train"]["fold"] == ade["corpora"]["dev"]["fold"] == 1
     assert first["ade"].evaluate[-2:] == ["--fold", "1"]

@@ -1,13 +1,16 @@
 """Rows, pairs, masks, cache and vocabulary of pretraining, each alone."""
 
 import json
+from pathlib import Path
 
 import numpy
 import pytest
 import torch
 from transformers import AutoTokenizer, BertConfig, BertModel
 
-from clinbert_spacy.corpora.passages import Passage, read_texts
+from clinbert_spacy.corpora.files import CorpusError
+from clinbert_spacy.corpora.passages import Passage, read_corpora, read_texts
+from clinbert_spacy.corpora.sentences import take_fold
 from clinbert_spacy.models.lexicon import Lexicon, key_of
 from clinbert_spacy.nets.bert import encode_bert, fits
 from clinbert_spacy.training.masking import find_units, mask_units
@@ -31,6 +34,8 @@ from clinbert_spacy.training.text_cache import (
     sentence_starts,
 )
 from clinbert_spacy.training.vocabulary import pieces_per_word, train_wordpieces, transplant
+
+from ..corpora.toy_ade import write_ade
 
 PIECES = Pieces(cls=1, sep=2, pad=0, mask=3, size=1000)
 
@@ -320,3 +325,18 @@ def test_broken_text_is_named_without_content(tmp_path, name, content, message):
     with pytest.raises(ValueError, match=message) as caught:
         list(read_texts(path))
     assert "SECRET" not in str(caught.value)
+
+
+def test_texts_of_annotated_corpora(tmp_path):
+    notes = str(Path(__file__).parent.parent.parent / "assets" / "notes" / "dev")
+    blocks = {
+        "notes": {"path": notes, "limit": 3},
+        "ade": {"path": str(write_ade(tmp_path / "ade")), "fold": 1},
+    }
+    found = list(read_corpora(blocks))
+    assert [p.source for p in found[:3]] == ["notes"] * 3 and len(found) > 40
+    folds = {p.text for p in found[3:]}
+    assert folds == {s.text for s in take_fold(tmp_path / "ade", "train", 1)}
+    assert not folds & {s.text for s in take_fold(tmp_path / "ade", "held_out", 1)}
+    with pytest.raises(CorpusError, match="expected a 'path'"):
+        list(read_corpora({"notes": {"parts": ["train"]}}))
