@@ -252,7 +252,7 @@ def test_cards_say_what_the_configs_train_on():
         sources = {source["name"]: source for source in about["sources"]}
         trained = read_config(name)["corpora"]["train"]["sources"]
         corpora = {block.get("corpus", key) for key, block in trained.items()}
-        assert set(sources) == corpora | {"all-MiniLM-L6-v2"}
+        assert set(sources) == corpora | {"clinbert-mini", "all-MiniLM-L6-v2"}
         assert all(sources[corpus]["license"] == SCHEMAS[corpus].licence for corpus in corpora)
         given = {**about, "performance": {"f": 1}}
         meta = complete_meta({"lang": "en"}, given, name="x", version="1")
