@@ -15,6 +15,8 @@ import spacy
 import torch
 from spacy.language import Language
 
+from .knowledge_off import knowing_models, without_knowledge
+
 Runner = Callable[[], None]
 TRANSFORMERS = ("clinbert_transformer", "transformer")
 MAX_PADDED = 4096
@@ -70,8 +72,8 @@ def benchmark(
         the pipeline's own encoder, and for "encoder" where the pipeline has no encoder of ours.
     n_rounds (int): timed rounds after one warm-up. batch_size (int): notes a batch.
     progress (Callable): called with 1 after each run.
-    RETURNS (Dict[str, Any]): n_notes, n_words, n_rounds, threads, dtype, device, machine,
-        peak_mb, stock_weights and rows (name, words_per_second, time_ratio).
+    RETURNS (Dict[str, Any]): counts, machine and peak_mb, and rows with name ("without knowledge"
+        where there is some), words_per_second and time_ratio.
     """
     n_words = sum(len(text.split()) for text in texts)
     if not n_words:
@@ -83,6 +85,8 @@ def benchmark(
     peak_mb = peak_memory_mb()
     encoder = encoder_of(nlp) or (encoder_from_folder(stock) if stock else None)
     runners = {"pipeline": run_pipeline}
+    if knowing_models(nlp):
+        runners["without knowledge"] = without_knowledge(nlp, run_pipeline)
     with _checkpoint_of(nlp, stock) as (folder, weights):
         if folder:
             runners["stock"] = _runner(stock_pipeline(folder), texts, batch_size)

@@ -9,6 +9,8 @@ import pytest
 import spacy
 from spacy.util import registry
 
+from clinbert_spacy.evaluation.benchmark import benchmark
+from clinbert_spacy.evaluation.knowledge_off import knowing_models, without_knowledge
 from clinbert_spacy.training.loop import train
 from clinbert_spacy.training.packaging import build_package
 from clinbert_spacy.training.state import get_weights
@@ -87,6 +89,20 @@ def test_the_card_names_the_sources_of_the_graph(pipeline, tmp_path):
     assert "Toy Ontology 2026\n  CC0 1.0" in (saved / "LICENSES_SOURCES").read_text("utf8")
     assert str(tmp_path) not in (saved / "config.cfg").read_text("utf8")
     assert ents(spacy.load(saved)("no rash")) == ents(nlp("no rash"))
+
+
+def test_knowledge_can_be_switched_off_to_be_timed(pipeline):
+    nlp, examples = pipeline
+    expected = ents(nlp(examples[0].text))
+    lexicon = nlp.get_pipe("clinbert_transformer").model.layers[0].shims[0].lexicon
+    looked_up = []
+    find, lexicon.find = lexicon.find, lambda words: looked_up.append(1) or find(words)
+    run = without_knowledge(nlp, lambda: nlp(examples[0].text))
+    run()
+    assert not looked_up and knowing_models(nlp)
+    assert ents(nlp(examples[0].text)) == expected and looked_up
+    found = benchmark(nlp, ["takes aspirin for hypertension"], n_rounds=1)
+    assert [row["name"] for row in found["rows"]][:2] == ["pipeline", "without knowledge"]
 
 
 def test_a_config_without_knowledge_is_filled_with_none(make_nlp):
