@@ -13,6 +13,7 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
 from .. import attributes
+from .consistency import Found, agree
 
 POLICIES = ("replace", "keep", "longest")
 
@@ -38,6 +39,7 @@ DEFAULT_NER_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
         "model": DEFAULT_NER_MODEL,
         "ents_policy": "replace",
         "threshold": 0.0,
+        "consistency": 0.0,
         "partial_labels": True,
         "scorer": {"@scorers": "clinbert.ner_scorer.v1"},
     },
@@ -49,6 +51,7 @@ def make_clinbert_ner(
     model: Model,
     ents_policy: str,
     threshold: float,
+    consistency: float,
     partial_labels: bool,
     scorer: Optional[Callable],
 ) -> "ClinicalNER":
@@ -58,6 +61,8 @@ def make_clinbert_ner(
     ents_policy (str): What becomes of `doc.ents`: `replace`; `keep` never touches an entity that
         is there; `longest` keeps the longer of two that overlap.
     threshold (float): Entities of a lower probability are left out.
+    consistency (float): Words that are an entity in at least this share of their occurrences in a
+        note are one everywhere in it; 0 leaves each occurrence by itself. See `consistency.agree`.
     partial_labels (bool): The gold says which labels its corpus covers; labels that it does not
         cover are unknown, not absent. If False, every label is covered everywhere.
     scorer (Optional[Callable]): Scores Examples.
@@ -68,6 +73,7 @@ def make_clinbert_ner(
         name,
         ents_policy=ents_policy,
         threshold=threshold,
+        consistency=consistency,
         partial_labels=partial_labels,
         scorer=scorer,
     )
@@ -87,19 +93,22 @@ class ClinicalNER(TrainablePipe):
         *,
         ents_policy: str = "replace",
         threshold: float = 0.0,
+        consistency: float = 0.0,
         partial_labels: bool = True,
         scorer: Optional[Callable] = None,
     ):
         if ents_policy not in POLICIES:
             raise ValueError(f"ents_policy = '{ents_policy}' is not one of {', '.join(POLICIES)}.")
-        if not 0.0 <= threshold <= 1.0:
-            raise ValueError(f"threshold = {threshold} is no probability: set 0 <= threshold <= 1.")
+        for setting, value in (("threshold", threshold), ("consistency", consistency)):
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"{setting} = {value}: expected a number from 0 to 1.")
         attributes.install()
         self.vocab = vocab
         self.model = model
         self.name = name
         self.ents_policy = ents_policy
         self.threshold = threshold
+        self.consistency = consistency
         self.partial_labels = partial_labels
         self.scorer = scorer
         self.cfg: Dict[str, Any] = {"labels": []}
@@ -181,16 +190,18 @@ class ClinicalNER(TrainablePipe):
         scores (List): What `predict` gave.
         """
         for doc, (spans, probabilities) in zip(docs, scores):
-            kept = [
-                (Span(doc, start, end, label=self.labels[label]), float(p))
+            found = [
+                Found(start, end, label, float(p))
                 for (start, end, label), p in zip(spans, probabilities)
                 if p >= self.threshold
             ]
-            entities = [span for span, _ in kept]
+            words = [token.orth for token in doc] if self.consistency else []
+            kept = agree(words, found, self.consistency)
+            entities = [Span(doc, e.start, e.end, label=self.labels[e.label]) for e in kept]
             doc.spans[attributes.ENTS_KEY] = SpanGroup(
                 doc,
                 name=attributes.ENTS_KEY,
-                attrs={"scores": [p for _, p in kept]},
+                attrs={"scores": [entity.score for entity in kept]},
                 spans=entities,
             )
             doc.set_ents(merge_entities(list(doc.ents), entities, self.ents_policy))
