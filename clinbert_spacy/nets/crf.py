@@ -68,6 +68,22 @@ def one_hot_allowed(tags: Tensor, num_labels: int) -> Tensor:
     return exact | (tags < 0).unsqueeze(-1)
 
 
+def wide(values: Tensor) -> Tensor:
+    """Float64, whose exp() reaches down to -700; float32 where a device has no other."""
+    return values.float() if values.device.type == "mps" else values.double()
+
+
+def log_matmul(scores: Tensor, weights: Tensor) -> Tensor:
+    """Log of exp(scores) @ weights: a product instead of a sum over (B,K,K).
+
+    scores (B,K), weights (K,K) not negative. What no weight leads to gets the log of the smallest
+    number above zero instead of -inf, which keeps gradients finite.
+    """
+    top = scores.detach().amax(1, keepdim=True)
+    found = (scores - top).exp() @ weights
+    return found.clamp_min(torch.finfo(found.dtype).tiny).log() + top
+
+
 class BioesCRF(nn.Module):
     """CRF over BIOES tags; transitions start at zero, illegal moves are barred."""
 
@@ -117,24 +133,26 @@ class BioesCRF(nn.Module):
 
     def log_partition(self, emissions: Tensor, mask: Tensor) -> Tensor:
         """(B,) log of the summed exp-scores of all legal paths."""
-        return self._forward_pass(emissions, mask)[1]
+        return self._forward_pass(emissions, mask)[1].to(emissions.dtype)
 
     def _forward_pass(self, emissions: Tensor, mask: Tensor) -> Tuple[Tensor, Tensor]:
-        trans, first, last = self.scores()
-        alpha = first + emissions[:, 0]
+        trans, first, last = (wide(score) for score in self.scores())
+        weights, columns = trans.exp(), wide(emissions).unbind(1)
+        alpha = first + columns[0]
         alphas = [alpha]
-        for t in range(1, emissions.shape[1]):
-            step = torch.logsumexp(alpha.unsqueeze(2) + trans, dim=1) + emissions[:, t]
+        for t, column in enumerate(columns[1:], 1):
+            step = log_matmul(alpha, weights) + column
             alpha = torch.where(mask[:, t : t + 1], step, alpha)
             alphas.append(alpha)
         return torch.stack(alphas, 1), torch.logsumexp(alpha + last, dim=1)
 
     def _backward_pass(self, emissions: Tensor, mask: Tensor) -> Tensor:
-        trans, _, last = self.scores()
+        trans, _, last = (wide(score) for score in self.scores())
+        weights, columns = trans.exp().T, wide(emissions).unbind(1)
         beta = last.expand(emissions.shape[0], -1)
         betas = [beta]
-        for t in range(emissions.shape[1] - 1, 0, -1):
-            step = torch.logsumexp(trans + (emissions[:, t] + beta).unsqueeze(1), dim=2)
+        for t in range(len(columns) - 1, 0, -1):
+            step = log_matmul(columns[t] + beta, weights)
             beta = torch.where(mask[:, t : t + 1], step, beta)
             betas.append(beta)
         return torch.stack(betas[::-1], 1)
@@ -144,7 +162,8 @@ class BioesCRF(nn.Module):
         """(B,T,K) probability of each tag at each word."""
         alphas, log_z = self._forward_pass(emissions, mask)
         betas = self._backward_pass(emissions, mask)
-        return (alphas + betas - log_z.view(-1, 1, 1)).exp() * mask.unsqueeze(-1)
+        shares = (alphas + betas - log_z.view(-1, 1, 1)).exp() * mask.unsqueeze(-1)
+        return shares.to(emissions.dtype)
 
     @torch.no_grad()
     def span_marginals(
@@ -157,7 +176,7 @@ class BioesCRF(nn.Module):
         seq, start, stop, label = torch.tensor(rows, device=emissions.device).unbind(1)
         alphas, log_z = self._forward_pass(emissions, mask)
         betas = self._backward_pass(emissions, mask)
-        trans = self.scores()[0]
+        trans, emissions = wide(self.scores()[0]), wide(emissions)
         tag_b, tag_i, tag_e, tag_s = (1 + 4 * label + role for role in (B, I, E, S))
         single = alphas[seq, start, tag_s] + betas[seq, start, tag_s]
         sums = emissions.cumsum(1)  # inner words: start < w < stop

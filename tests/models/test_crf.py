@@ -5,7 +5,14 @@ from itertools import product
 import pytest
 import torch
 
-from clinbert_spacy.nets.crf import BioesCRF, legal_moves, num_tags, spans_to_tags, tags_to_spans
+from clinbert_spacy.nets.crf import (
+    BioesCRF,
+    legal_moves,
+    num_tags,
+    one_hot_allowed,
+    spans_to_tags,
+    tags_to_spans,
+)
 
 
 def legal(path, n_labels):
@@ -100,3 +107,20 @@ def test_gold_without_a_legal_path_adds_nothing():
     mask = torch.ones(1, 2, dtype=torch.bool)
     assert not crf.has_legal_path(mask, allowed)
     assert crf(torch.randn(1, 2, num_tags(1)), mask, allowed) == 0
+
+
+def test_scores_far_apart_keep_finite_gradients():
+    crf = BioesCRF(2)
+    emissions = torch.zeros(1, 4, 9)
+    # the only way to the gold is one that the scores all but rule out
+    emissions[0, 1, 0] = 400.0
+    emissions.requires_grad_()
+    tags = torch.tensor([[-1, 1, 3, 0]])
+    mask = torch.ones(1, 4, dtype=torch.bool)
+    loss = crf(emissions, mask, one_hot_allowed(tags, 2))
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(400.0, abs=10.0)
+    assert emissions.grad.isfinite().all() and crf.transitions.grad.isfinite().all()
+    assert emissions.grad[0, 1, 1] == pytest.approx(-1.0, abs=1e-3)
+    sums = crf.marginals(emissions.detach() * 2, mask).sum(-1)
+    torch.testing.assert_close(sums, torch.ones(1, 4))
