@@ -180,7 +180,7 @@ def test_settings_out_of_range_are_named(tmp_path, checkpoint, change, message):
         ({"text__weights": {"notes": -1.0}}, "from 0 to 1000"),
         ({"encoder__name": "./nowhere"}, "No checkpoint folder"),
         ({"text__files": {"x": "nowhere.jsonl"}}, "nothing at this path"),
-        ({"text__files": {}}, "no document"),
+        ({"text__files": {}}, "found neither"),
         ({"vocabulary": {"size": 20}}, "at least 300"),
         ({"training__device": "cuda"}, "finds no GPU"),
         ({"text__identifiers": {"pipeline": "no_such_pipeline"}}, "no such folder or package"),
