@@ -11,6 +11,8 @@ from clinbert_spacy.cli_ablate import RESULTS, ablate, read_variables
 from clinbert_spacy.cli_errors import SafeGroup
 from clinbert_spacy.training import ablation_run
 
+from .training.toy_text import PRETRAINING
+
 ROOT = Path(__file__).parent.parent
 # Scores by what the config holds; counts its trainings.
 FAKE = """
@@ -160,17 +162,6 @@ def test_failed_cells_are_named_and_tried_again(bench):
     assert len(bench.records) == 2 and "start" in done.stdout
     assert bench("--sets", "ncbi").exit_code == 1
     assert bench.trained.count("broken") == 4 and bench.trained.count("e") == 2
-
-
-PRETRAINING = """
-[encoder]
-name = "small"
-[text]
-[text.files]
-a = "a.txt"
-[training]
-max_steps = 100
-"""
 
 
 def test_encoders_are_made_once_before_the_cells(bench):

@@ -7,6 +7,8 @@ from thinc.api import Config
 from clinbert_spacy.training.ablation import make_cells, read_plan
 from clinbert_spacy.training.ablation_values import digest, fill, to_options
 
+from .toy_text import PRETRAINING
+
 ROOT = Path(__file__).parent.parent.parent
 CONFIG = """
 [paths]
@@ -163,20 +165,6 @@ def test_digest_is_of_names_and_contents(tmp_path):
 def test_what_a_plan_cannot_be(source, change, message):
     with pytest.raises(ValueError, match=message):
         read_plan({**source, **change}, {})
-
-
-PRETRAINING = """
-[encoder]
-name = "small"
-[text]
-[text.files]
-a = "a.txt"
-[objectives]
-[objectives.masked_words]
-rate = 0.2
-[training]
-max_steps = 100
-"""
 
 
 def with_encoders(source, folder, **overrides):

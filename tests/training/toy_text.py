@@ -15,6 +15,20 @@ SENTENCES = [
     "nausea and rash was due to lisinopril 10 mg.",
 ]
 
+# A config of `clinbert pretrain` that is read, never run.
+PRETRAINING = """
+[encoder]
+name = "small"
+[text]
+[text.files]
+a = "a.txt"
+[objectives]
+[objectives.masked_words]
+rate = 0.2
+[training]
+max_steps = 100
+"""
+
 
 def write_text(folder: Path, n_documents: int = 12, n_sentences: int = 6) -> Path:
     """Write documents of two sources as JSON lines."""
