@@ -24,6 +24,7 @@ config = configparser.ConfigParser()
 config.read(path)
 if command == "pretrain":
     with open({count!r}, "a") as file_:
+        assert rest[rest.index("--training.device") + 1] == "cpu"
         file_.write("pretrain" + json.loads(config["encoder"]["name"]) + "\\n")
     if config["encoder"]["name"] == '"broken"':
         sys.exit("Error: no such checkpoint.")

@@ -196,7 +196,8 @@ class ClinicalNER(TrainablePipe):
                 if p >= self.threshold
             ]
             words = [token.orth for token in doc] if self.consistency else []
-            kept = agree(words, found, self.consistency)
+            agreed = agree(words, found, self.consistency)
+            kept = [entity for entity in agreed if entity.score >= self.threshold]
             entities = [Span(doc, e.start, e.end, label=self.labels[e.label]) for e in kept]
             doc.spans[attributes.ENTS_KEY] = SpanGroup(
                 doc,

@@ -138,7 +138,9 @@ class Runner:
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "config.cfg"
         config.write_text(encoder.config, "utf8")
+        device = "cpu" if self.gpu_id < 0 else f"cuda:{self.gpu_id}"
         words = ["pretrain", str(config), "--output", str(folder), "--resume", "--no-plot"]
+        words += ["--training.device", device]
         self._call(f"encoder {encoder.name}", folder, words)
 
     def folder(self, cell: Cell) -> Path:

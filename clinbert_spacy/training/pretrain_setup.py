@@ -264,7 +264,7 @@ def _text_key(text: TextSettings) -> Dict[str, Any]:
     }
     if text.corpora:
         key["corpora"] = {
-            name: [{**block, "path": ""}, _stamp(Path(block["path"]))]
+            name: [{**block, "path": ""}, _stamp(Path(block["path"])) if block.get("path") else []]
             for name, block in text.corpora.items()
         }
     return key

@@ -86,5 +86,9 @@ def test_the_component_writes_them(make_nlp, make_examples):
         ner.set_annotations([doc], [([(0, 1, 0)], [0.6])])
         assert [e.start for e in doc.ents] == expected
         assert len(doc.spans["clinbert_ents"].attrs["scores"]) == len(expected)
+    # what the vote adds has 0.6 * 1 / 2
+    ner.threshold = 0.5
+    ner.set_annotations([doc], [([(0, 1, 0)], [0.6])])
+    assert [e.start for e in doc.ents] == [0]
     with pytest.raises(ValueError, match="consistency = 1.5: expected a number from 0 to 1"):
         ClinicalNER(nlp.vocab, ner.model, consistency=1.5)

@@ -229,3 +229,12 @@ def test_the_card_names_corpora_but_no_folder(tmp_path, checkpoint):
 def test_passes_are_counted_as_they_were_asked_for(tmp_path, checkpoint):
     folder = run(tmp_path, checkpoint, training__max_steps=0, training__passes=2.0)
     assert json.loads((folder / "pretraining.json").read_text("utf8"))["passes"] == 2.0
+
+
+def test_text_that_holds_too_little_is_named(tmp_path, checkpoint):
+    short = tmp_path / "short.txt"
+    short.write_text("no rash")
+    with pytest.raises(ValueError, match="no document of at least 8 wordpieces"):
+        run(tmp_path, checkpoint, text__files={"a": str(short)}, text__held_out=0.0)
+    with pytest.raises(ValueError, match="'notes': expected a 'path'"):
+        run(tmp_path, checkpoint, text__files={}, text__corpora={"notes": {"split": "train"}})
