@@ -84,14 +84,15 @@ def log_matmul(scores: Tensor, weights: Tensor) -> Tensor:
     return found.clamp_min(torch.finfo(found.dtype).tiny).log() + top
 
 
-class BioesCRF(nn.Module):
-    """CRF over BIOES tags; transitions start at zero, illegal moves are barred."""
+class MovesCRF(nn.Module):
+    """CRF over K tags; learned scores of transitions start at zero, illegal moves are barred.
 
-    def __init__(self, num_labels: int, learn: bool = True) -> None:
+    moves (K,K), starts (K,), ends (K,): bool, what is legal.
+    """
+
+    def __init__(self, moves: Tensor, starts: Tensor, ends: Tensor, learn: bool = True) -> None:
         super().__init__()
-        k = num_tags(num_labels)
-        self.num_labels = num_labels
-        moves, starts, ends = legal_moves(num_labels)
+        k = len(starts)
         self.register_buffer("moves", moves, persistent=False)
         self.register_buffer("starts", starts, persistent=False)
         self.register_buffer("ends", ends, persistent=False)
@@ -166,6 +167,38 @@ class BioesCRF(nn.Module):
         return shares.to(emissions.dtype)
 
     @torch.no_grad()
+    def decode(self, emissions: Tensor, mask: Tensor) -> List[List[int]]:
+        """Best legal tag path of each sequence (Viterbi)."""
+        trans, first, last = self.scores()
+        score = first + emissions[:, 0]
+        back: List[Tensor] = []
+        for t in range(1, emissions.shape[1]):
+            best, index = (score.unsqueeze(2) + trans).max(dim=1)
+            score = torch.where(mask[:, t : t + 1], best + emissions[:, t], score)
+            back.append(index)
+        final = (score + last).argmax(dim=1)
+        return self._trace(back, final.tolist(), mask.sum(1).tolist())
+
+    @staticmethod
+    def _trace(back: List[Tensor], final: List[int], lengths: List[int]) -> List[List[int]]:
+        pointers = torch.stack(back, 1).tolist() if back else [[] for _ in final]
+        paths: List[List[int]] = []
+        for tag, steps, length in zip(final, pointers, lengths):
+            path = [tag] if length else []
+            for t in range(length - 2, -1, -1):
+                path.append(steps[t][path[-1]])
+            paths.append(path[::-1])
+        return paths
+
+
+class BioesCRF(MovesCRF):
+    """A `MovesCRF` over BIOES tags, which can weigh whole mentions."""
+
+    def __init__(self, num_labels: int, learn: bool = True) -> None:
+        super().__init__(*legal_moves(num_labels), learn)
+        self.num_labels = num_labels
+
+    @torch.no_grad()
     def span_marginals(
         self, emissions: Tensor, mask: Tensor, spans: Sequence[Sequence[TokenSpan]]
     ) -> List[List[float]]:
@@ -198,27 +231,3 @@ class BioesCRF(nn.Module):
         probs = (torch.where(start == stop, single, multi) - log_z[seq]).exp().clamp(max=1.0)
         flat = iter(probs.tolist())
         return [[next(flat) for _ in row] for row in spans]
-
-    @torch.no_grad()
-    def decode(self, emissions: Tensor, mask: Tensor) -> List[List[int]]:
-        """Best legal tag path of each sequence (Viterbi)."""
-        trans, first, last = self.scores()
-        score = first + emissions[:, 0]
-        back: List[Tensor] = []
-        for t in range(1, emissions.shape[1]):
-            best, index = (score.unsqueeze(2) + trans).max(dim=1)
-            score = torch.where(mask[:, t : t + 1], best + emissions[:, t], score)
-            back.append(index)
-        final = (score + last).argmax(dim=1)
-        return self._trace(back, final.tolist(), mask.sum(1).tolist())
-
-    @staticmethod
-    def _trace(back: List[Tensor], final: List[int], lengths: List[int]) -> List[List[int]]:
-        pointers = torch.stack(back, 1).tolist() if back else [[] for _ in final]
-        paths: List[List[int]] = []
-        for tag, steps, length in zip(final, pointers, lengths):
-            path = [tag] if length else []
-            for t in range(length - 2, -1, -1):
-                path.append(steps[t][path[-1]])
-            paths.append(path[::-1])
-        return paths

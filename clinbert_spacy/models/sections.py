@@ -1,0 +1,218 @@
+"""Sections of notes: `clinbert.SectionTagger.v1` learns them, `clinbert.HeadingRules.v1` reads titles.
+
+Both take Docs with sentences and give `FoundSections`; neither needs the transformer.
+"""
+
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple, cast
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from spacy.tokens import Doc
+from thinc.api import Model, torch2xp, xp2torch
+from thinc.types import Floats2d
+
+from ..nets.sections import SectionNet
+from .headings import Heading, section_names
+from .section_features import BUCKETS, Units, describe, stack
+from .shims import TorchShim
+
+HEADER = "header"
+
+
+class FoundSection(NamedTuple):
+    """A section of a note.
+
+    start (int), end (int): tokens. name (int): index into the model's names.
+    heading (int): characters of its heading, 0 without one. score (float): probability.
+    """
+
+    start: int
+    end: int
+    name: int
+    heading: int
+    score: float
+
+
+class SectionScores(NamedTuple):
+    """Scores of the tags of each note's units.
+
+    units (List[Units]): the units. scores (List[Floats2d]): Shape (units, 2 * names).
+    """
+
+    units: List[Units]
+    scores: List[Floats2d]
+
+
+class SectionShim(TorchShim):
+    """A `SectionNet`, built when the names are known or the weights are loaded."""
+
+    settings: dict
+
+    def build(self, n_names: int) -> None:
+        """Make a fresh network. `n_names` is how many names of sections there are."""
+        self.cfg.update(n_names=n_names)
+        self._model = SectionNet(n_names, BUCKETS, **self.settings).to(self.device)
+
+    def _from_message(self, message: dict) -> None:
+        if message["state"]:
+            self.build(message["cfg"]["n_names"])
+        super()._from_message(message)
+
+
+def SectionTagger(
+    width: int = 64, window: int = 2, dropout: float = 0.3, lr_scale: float = 1.0
+) -> Model[List[Doc], SectionScores]:
+    """Build the learned finder of sections: words, titles and places of units, then a CRF.
+
+    width (int): of a unit's vector. window (int): neighbours to either side that count.
+    dropout (float): in the network. lr_scale (float): its learning rate over the optimizer's.
+    RETURNS (Model): Docs to `SectionScores`; `attrs` hold `names`, `loss`, `decode`.
+    """
+    shim = SectionShim(None)
+    shim.lr_scale, shim.save_dtype = lr_scale, "float16"
+    shim.settings = {"width": width, "window": window, "dropout": dropout}
+    attrs = {"names": section_names(), "loss": crf_loss, "decode": decode}
+    return Model("section_tagger", forward, init=init, attrs=attrs, shims=[shim])
+
+
+def HeadingRules() -> Model[List[Doc], SectionScores]:
+    """Build the finder of sections by known titles alone; it has no weights and learns nothing.
+
+    RETURNS (Model): Docs to `SectionScores`; `attrs` hold `names`, `loss` (None), `decode`.
+    """
+    attrs = {"names": section_names(), "loss": None, "decode": decode_headings}
+    return Model("heading_rules", forward_headings, attrs=attrs)
+
+
+def init(model: Model, X: Any = None, Y: Any = None) -> None:
+    """Build the network, unless weights are there already. X, Y: unused."""
+    shim = cast(SectionShim, model.shims[0])
+    if shim._model is None:
+        shim.build(len(model.attrs["names"]))
+
+
+def forward(
+    model: Model, docs: List[Doc], is_train: bool
+) -> Tuple[SectionScores, Callable[[List[Floats2d]], List]]:
+    """Score the tags of every unit."""
+    shim = cast(SectionShim, model.shims[0])
+    if shim._model is None:
+        raise ValueError(
+            "clinbert.SectionTagger.v1 has no weights yet. Train it (configs/sections_cpu.cfg), "
+            "take the component from a trained pipeline (source), or set its model to "
+            "clinbert.HeadingRules.v1, which needs none."
+        )
+    units = [describe(doc) for doc in docs]
+    lengths = [len(unit.starts) for unit in units]
+    n_tags = 2 * len(model.attrs["names"])
+    kept = [n for n in lengths if n]
+    if not kept:
+        return SectionScores(units, [model.ops.alloc2f(0, n_tags) for _ in docs]), lambda _: []
+    features, offsets = (torch.from_numpy(a).to(shim.device) for a in stack(units))
+    shim._model.train(is_train)
+    with torch.enable_grad() if is_train else torch.inference_mode():
+        output = shim._model(features, offsets, kept)
+    rows = iter(torch2xp(output.detach()))
+    scores = [next(rows)[:n] if n else model.ops.alloc2f(0, n_tags) for n in lengths]
+
+    def backprop(d_scores: List[Floats2d]) -> List:
+        grads = [xp2torch(d, device=shim.device) for d in d_scores if len(d)]
+        padded = torch.nn.utils.rnn.pad_sequence(grads, batch_first=True)
+        torch.autograd.backward([output], [padded])
+        return []
+
+    return SectionScores(units, scores), backprop
+
+
+def crf_loss(
+    model: Model, found: SectionScores, allowed: Sequence[Optional[NDArray[numpy.bool_]]]
+) -> Tuple[float, List[Floats2d]]:
+    """Negative log-likelihood of the tag paths that the gold allows, per note of the batch.
+
+    model (Model): the tagger. found (SectionScores): what `forward` gave.
+    allowed (Sequence[Optional[NDArray]]): per note, which tags each unit may have, shape
+        (units, tags); None: the note says nothing.
+    RETURNS (Tuple[float, List[Floats2d]]): loss, and its gradient for the scores.
+    """
+    shim = model.shims[0]
+    grads = [model.ops.alloc2f(*score.shape) for score in found.scores]
+    kept = [i for i, mask in enumerate(allowed) if mask is not None and len(mask)]
+    if not kept:
+        return 0.0, grads
+    scores = [xp2torch(found.scores[i], requires_grad=True, device=shim.device) for i in kept]
+    masks = [torch.from_numpy(allowed[i]).to(shim.device) for i in kept]
+    padded = torch.nn.utils.rnn.pad_sequence(scores, batch_first=True)
+    held = torch.nn.utils.rnn.pad_sequence(masks, True, True)
+    loss = shim._model.crf(padded, _mask(scores), held) / len(grads)
+    loss.backward()
+    for i, score in zip(kept, scores):
+        grads[i] = torch2xp(score.grad)
+    return float(loss.detach()), grads
+
+
+def decode(model: Model, found: SectionScores) -> List[List[FoundSection]]:
+    """Find the best sequence of sections of each note.
+
+    model (Model): the tagger. found (SectionScores): what `forward` gave.
+    RETURNS (List[List[FoundSection]]): per note, in order, without gaps; the last ends at -1.
+    """
+    crf = model.shims[0]._model.crf if found.scores else None
+    return [_decode_note(crf, *pair) if len(pair[1]) else [] for pair in zip(*found)]
+
+
+def _decode_note(crf: Any, units: Units, scores: Floats2d) -> List[FoundSection]:
+    emissions = xp2torch(scores)[None]
+    mask = torch.ones(1, len(scores), dtype=torch.bool, device=emissions.device)
+    (tags,) = crf.decode(emissions, mask)
+    sure = torch2xp(crf.marginals(emissions, mask)[0])
+    begins = [i for i, tag in enumerate(tags) if tag % 2 == 0]
+    ends = [*begins[1:], len(tags)]
+    return [
+        _section(units, i, end, tags[i] // 2, float(numpy.mean([sure[k, tags[k]] for k in range(i, end)])))
+        for i, end in zip(begins, ends)
+    ]
+
+
+def _section(units: Units, first: int, end: int, name: int, score: float) -> FoundSection:
+    heading: Optional[Heading] = units.headings[first]
+    stop = int(units.starts[end]) if end < len(units.starts) else -1
+    return FoundSection(
+        int(units.starts[first]), stop, name, heading.end if heading else 0, score
+    )
+
+
+def forward_headings(
+    model: Model, docs: List[Doc], is_train: bool
+) -> Tuple[SectionScores, Callable[[List[Floats2d]], List]]:
+    """Describe the units; the scores are empty."""
+    units = [describe(doc) for doc in docs]
+    scores = [model.ops.alloc2f(len(unit.starts), 0) for unit in units]
+    return SectionScores(units, scores), lambda _: []
+
+
+def decode_headings(model: Model, found: SectionScores) -> List[List[FoundSection]]:
+    """Begin a section at every known title; what stands before the first is the header.
+
+    model (Model): the rules. found (SectionScores): what `forward_headings` gave.
+    RETURNS (List[List[FoundSection]]): per note, in order, without gaps; the last ends at -1.
+        The score is 1.0 for a title as it stands in the list, 0.5 for a misspelt one or none.
+    """
+    return [_read_titles(model.attrs["names"], units) for units in found.units]
+
+
+def _read_titles(names: List[str], units: Units) -> List[FoundSection]:
+    known = [(i, h) for i, h in enumerate(units.headings) if h is not None and h.name]
+    changes = [(i, h) for k, (i, h) in enumerate(known) if not k or known[k - 1][1].name != h.name]
+    if len(units.starts) and (not changes or changes[0][0] > 0):
+        changes.insert(0, (0, Heading(0, HEADER, False, False)))
+    ends = [*(i for i, _ in changes[1:]), len(units.starts)]
+    return [
+        _section(units, i, end, names.index(h.name), 1.0 if h.exact else 0.5)
+        for (i, h), end in zip(changes, ends)
+    ]
+
+
+def _mask(scores: Sequence[torch.Tensor]) -> torch.Tensor:
+    lengths = torch.tensor([len(s) for s in scores], device=scores[0].device)
+    return torch.arange(int(lengths.max()), device=lengths.device)[None, :] < lengths[:, None]

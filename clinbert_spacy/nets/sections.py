@@ -1,0 +1,46 @@
+"""Sections as a sequence of units: a bag of features each, their neighbours, a CRF. Torch alone."""
+
+from typing import List, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from .crf import MovesCRF
+
+
+def section_moves(num_names: int) -> Tuple[Tensor, Tensor, Tensor]:
+    """Legal transitions (K,K), starts (K,), ends (K,) of K = 2 * names tags.
+
+    Tag 2n begins a section of name n, tag 2n + 1 goes on with it.
+    """
+    tags = torch.arange(2 * num_names)
+    begins = tags % 2 == 0
+    same = (tags // 2).view(-1, 1) == (tags // 2).view(1, -1)
+    return begins.view(1, -1) | same, begins, torch.ones_like(begins)
+
+
+class SectionNet(nn.Module):
+    """Units of notes -> scores of section tags.
+
+    buckets: number of hashed features; width: of a unit's vector; window: units to either side
+    that a convolution sees; num_names: sections' names.
+    """
+
+    def __init__(
+        self, num_names: int, buckets: int, width: int, window: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.bag = nn.EmbeddingBag(buckets, width, mode="sum")
+        nn.init.normal_(self.bag.weight, std=0.05)
+        self.near = nn.Conv1d(width, width, 2 * window + 1, padding=window)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(width, 2 * num_names)
+        self.crf = MovesCRF(*section_moves(num_names))
+
+    def forward(self, features: Tensor, offsets: Tensor, lengths: List[int]) -> Tensor:
+        """(B,T,K) scores, padded at the right, of features (N,), offsets (units,), units a note."""
+        bags = self.dropout(torch.tanh(self.bag(features, offsets)))
+        rows = nn.utils.rnn.pad_sequence(list(bags.split(lengths)), batch_first=True)
+        near = torch.relu(self.near(rows.transpose(1, 2)).transpose(1, 2))
+        scores: Tensor = self.output(self.dropout(rows + near))
+        return scores
