@@ -9,6 +9,10 @@ from ..attributes import ENTS_KEY
 from .files import CorpusError
 
 COVERED_KEY = "clinbert_covered"
+# Attributes of mentions that say what clinbert_assertion learns, by the axis they mean.
+ASSERTED = {
+    "Presence": "presence", "Experiencer": "experiencer", "Time": "time", "Status": "drug_status",
+}  # fmt: skip
 Offsets = Tuple[int, int]
 LabelMap = Mapping[str, Optional[Sequence[str]]]
 
@@ -237,7 +241,7 @@ def _gold(note: AnnotatedNote, doc: Doc, scheme: LabelScheme) -> Tuple[List[Span
         gold[key] = whole and _fits(doc, mention)
         if whole:
             spans.append(_span(doc, mention, label))
-    attrs = {
+    attrs: Dict[str, Any] = {
         "covered": list(note.meta.get("covered", scheme.covered)),
         "corpus": str(note.meta.get("corpus", "")),
         "id": note.id,
@@ -245,7 +249,20 @@ def _gold(note: AnnotatedNote, doc: Doc, scheme: LabelScheme) -> Tuple[List[Span
         "unknown": _outside(unknown, spans),
         "unexpressible": sum(not fits for fits in gold.values()),
     }
+    judged = [_asserted(mention) for mention in note.mentions]
+    if any(values for *_, values in judged):
+        attrs["asserted"] = judged
     return spans, attrs
+
+
+def _asserted(mention: Mention) -> List[Any]:
+    """Start, end, own label and the values of its axes, as plain data."""
+    values = {
+        axis: str(mention.attributes[name])
+        for name, axis in ASSERTED.items()
+        if name in mention.attributes
+    }
+    return [mention.start, mention.end, mention.label, values]
 
 
 def _outside(regions: List[List[int]], spans: List[Span]) -> List[List[int]]:

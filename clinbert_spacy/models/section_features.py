@@ -49,7 +49,8 @@ def describe(doc: Doc) -> Units:
         heading = find_heading(text)
         headings.append(heading)
         offsets.append(len(features))
-        found = [*_words(text), *_heading_features(text, heading), *_place(doc, i, start, len(starts))]
+        place = _place(doc, i, start, len(starts))
+        found = (*_words(text), *_heading_features(text, heading), *place)
         features.extend(bucket(name) for name in found)
     as_array = (numpy.array(values, dtype="int64") for values in (features, offsets))
     return Units(numpy.array(starts, dtype="int64"), headings, *as_array)

@@ -1,4 +1,4 @@
-"""Sections of notes: `clinbert.SectionTagger.v1` learns them, `clinbert.HeadingRules.v1` reads titles.
+"""Sections: `clinbert.SectionTagger.v1` learns them, `clinbert.HeadingRules.v1` reads titles.
 
 Both take Docs with sentences and give `FoundSections`; neither needs the transformer.
 """
@@ -79,9 +79,9 @@ def SectionTagger(
 def HeadingRules() -> Model[List[Doc], SectionScores]:
     """Build the finder of sections by known titles alone; it has no weights and learns nothing.
 
-    RETURNS (Model): Docs to `SectionScores`; `attrs` hold `names`, `loss` (None), `decode`.
+    RETURNS (Model): Docs to `SectionScores`; `attrs` hold `names`, `loss` (zero), `decode`.
     """
-    attrs = {"names": section_names(), "loss": None, "decode": decode_headings}
+    attrs = {"names": section_names(), "loss": no_loss, "decode": decode_headings}
     return Model("heading_rules", forward_headings, attrs=attrs)
 
 
@@ -166,10 +166,11 @@ def _decode_note(crf: Any, units: Units, scores: Floats2d) -> List[FoundSection]
     mask = torch.ones(1, len(scores), dtype=torch.bool, device=emissions.device)
     (tags,) = crf.decode(emissions, mask)
     sure = torch2xp(crf.marginals(emissions, mask)[0])
+    chosen = sure[numpy.arange(len(tags)), tags]
     begins = [i for i, tag in enumerate(tags) if tag % 2 == 0]
     ends = [*begins[1:], len(tags)]
     return [
-        _section(units, i, end, tags[i] // 2, float(numpy.mean([sure[k, tags[k]] for k in range(i, end)])))
+        _section(units, i, end, tags[i] // 2, float(chosen[i:end].mean()))
         for i, end in zip(begins, ends)
     ]
 
@@ -189,6 +190,11 @@ def forward_headings(
     units = [describe(doc) for doc in docs]
     scores = [model.ops.alloc2f(len(unit.starts), 0) for unit in units]
     return SectionScores(units, scores), lambda _: []
+
+
+def no_loss(model: Model, found: SectionScores, allowed: Any) -> Tuple[float, List[Floats2d]]:
+    """Learn nothing. RETURNS (Tuple[float, List[Floats2d]]): zero, and empty gradients."""
+    return 0.0, found.scores
 
 
 def decode_headings(model: Model, found: SectionScores) -> List[List[FoundSection]]:

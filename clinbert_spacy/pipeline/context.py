@@ -7,7 +7,18 @@ carry the cue that is open on each axis to the entities.
 import json
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Container, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Container,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from spacy.language import Language
 from spacy.matcher import Matcher, PhraseMatcher
@@ -169,22 +180,25 @@ class Asked(NamedTuple):
     chronic: bool = False
 
 
-def judge(doc: Doc, asked: Sequence[Asked], matcher: CueMatcher) -> List[Findings]:
+def judge(
+    doc: Doc, asked: Sequence[Asked], matcher: CueMatcher
+) -> Tuple[List[Cue], List[Findings]]:
     """Judge entities by the cues around them.
 
     doc (Doc): a note with sentences. asked (Sequence[Asked]): entities in order of their start.
     matcher (CueMatcher): finds the cues.
-    RETURNS (List[Findings]): by axis, for each entity.
+    RETURNS (Tuple[List[Cue], List[Findings]]): the cues, and by axis what they say of each entity.
     """
     taken = {i for one in asked for i in range(one.span.start, one.span.end)}
     cues = matcher.find(doc, taken)
     ahead = carry_ahead(doc, asked, cues)
     behind = carry_back(doc, asked, cues)
     sections = matcher.data["sections"]
-    return [
+    findings = [
         {axis: _decide(matcher, one, axis, before, after, sections) for axis in one.axes}
         for one, before, after in zip(asked, ahead, behind)
     ]
+    return cues, findings
 
 
 Open = Dict[str, Tuple[Role, Cue]]

@@ -87,7 +87,7 @@ class ClinicalSentences:
         doc (Doc): The note.
         RETURNS (Doc): The same note.
         """
-        if doc.has_annotation("DEP"):
+        if len(doc) and doc.has_annotation("DEP"):
             warnings.warn(
                 f"'{self.name}' leaves the sentences of this Doc to its parser, which ran before. "
                 "For clinical boundaries put it before the parser, or take the parser out.",
@@ -186,9 +186,9 @@ def goes_on(text: str, left: Line, right: Line, width: int, words: Words) -> boo
     wraps = length >= SHORTEST and width <= LONGEST
     need = len(first) + 1 - (width - length)  # characters by which the word would stick out
     tight = wraps and need >= 0
-    if last.lower() in words.go_on or before[-1] in "/&+(":
-        if small or tight or before[-1].islower():
-            return True
+    open_end = last.lower() in words.go_on or before[-1] in "/&+("
+    if open_end and (small or tight or before[-1].islower()):
+        return True
     if before[-1] in ",;" and (small or tight):
         return True
     deeper = right.indent > left.indent and not first[0].isupper()
