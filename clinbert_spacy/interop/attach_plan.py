@@ -47,7 +47,12 @@ def _needed(nlp: Language, donor: Language, name: str, chosen: Set[str]) -> Iter
     """Components that write what one reads; keys of `doc.spans` are the donor's own."""
     earlier = donor.component_names[: donor.component_names.index(name)]
     for attribute in donor.get_pipe_meta(name).requires:
-        writers = [x for x in earlier if attribute in written_by(donor, x)]
+        # who only adds to it, as a linker to entities, needs it as well
+        writers = [
+            x for x in earlier
+            if attribute in written_by(donor, x)
+            and attribute not in donor.get_pipe_meta(x).requires
+        ]  # fmt: skip
         at_host = any(attribute in written_by(nlp, x) for x in nlp.pipe_names)
         if attribute == "doc.spans":
             yield from writers

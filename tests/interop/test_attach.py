@@ -42,6 +42,11 @@ def read_sentences(doc):
     return doc
 
 
+@Language.component("attach_test_adder", requires=["doc.ents"], assigns=["doc.ents"])
+def add_to_entities(doc):
+    return doc
+
+
 @Language.component("attach_test_spans", assigns=["doc.spans"])
 def write_spans(doc):
     doc.spans["attach_test"] = [doc[:1]]
@@ -318,6 +323,14 @@ def test_what_a_component_needs_comes_along(donor):
     nlp = ruled()
     assert attach(nlp, ["attach_test_reader"], donor) == ["attach_test_reader"]
     assert nlp(TEXT).user_data["read"] == (2, 1)
+
+
+def test_who_adds_to_entities_does_not_stand_in_for_who_finds_them(donor):
+    donor.add_pipe("attach_test_sentences", first=True)
+    donor.add_pipe("attach_test_adder")
+    donor.add_pipe("attach_test_reader")
+    names = ["attach_test_sentences", *BLOCK, "attach_test_reader"]
+    assert attach(spacy.blank("en"), ["attach_test_reader"], donor) == names
 
 
 def test_span_groups_come_from_the_source_alone(donor):
