@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
 
 from spacy.language import Language
+from spacy.tokens import Span
 from spacy.training import Example
 
 from .bioc import read_bioc
@@ -125,6 +126,7 @@ def create_corpus(
     split: str = "",
     splits: Optional[Union[str, Path]] = None,
     exclude: Optional[Union[str, Path]] = None,
+    entities: bool = False,
 ) -> Callable[[Language], Iterator[Example]]:
     """Registered as clinbert.Corpus.v1.
 
@@ -141,6 +143,8 @@ def create_corpus(
     splits (Optional[Union[str, Path]]): manifest written by splits.write_splits; notes that it
         does not list are in no part.
     exclude (Optional[Union[str, Path]]): list written by splits.write_excluded.
+    entities (bool): the gold entities stand on the predicted Docs too, for components that judge
+        entities in a pipeline that finds none.
     RETURNS (Callable[[Language], Iterator[Example]]): the reader.
     """
     blocks = _blocks(sources)
@@ -159,7 +163,10 @@ def create_corpus(
         if shuffle:
             rng.shuffle(notes)
         for note in notes[: limit or None]:
-            yield to_example(note, nlp, _scheme(note, scheme))
+            example = to_example(note, nlp, _scheme(note, scheme))
+            if entities:
+                lay_entities(example)
+            yield example
 
     return read
 
@@ -229,6 +236,15 @@ def _repeat(
         drawn.extend(group * int(whole))
         drawn.extend(note for note in group if part and rng.random() < part)
     return drawn
+
+
+def lay_entities(example: Example) -> None:
+    """Put the gold entities of an Example on its predicted Doc.
+
+    example (Example): changed; both Docs have the same tokens.
+    """
+    doc = example.predicted
+    doc.set_ents([Span(doc, e.start, e.end, label=e.label) for e in example.reference.ents])
 
 
 def to_example(note: AnnotatedNote, nlp: Language, scheme: LabelScheme) -> Example:

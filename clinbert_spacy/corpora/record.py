@@ -1,11 +1,12 @@
 """The one record that every format is read into and written from, and its gold on a Doc."""
+from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.util import filter_spans
 
-from ..attributes import ENTS_KEY
+from ..attributes import ENTS_KEY, SECTIONS_KEY
 from .files import CorpusError
 
 COVERED_KEY = "clinbert_covered"
@@ -222,7 +223,26 @@ def to_doc(
     doc.ents = _flat(doc, spans)
     doc.cats = {str(key): float(value) for key, value in note.meta.get("cats", {}).items()}
     doc.user_data[COVERED_KEY] = list(attrs["covered"])
+    if "layers" in note.meta:
+        _lay_layers(doc, note.meta["layers"])
     return doc
+
+
+def _lay_layers(doc: Doc, layers: Any) -> None:
+    """Write the sections and sentences of a NoteLayers on its Doc."""
+    sections = [
+        doc.char_span(start, end, label=name, alignment_mode="expand")
+        for start, end, name in layers.sections
+    ]
+    if sections:
+        doc.spans[SECTIONS_KEY] = SpanGroup(
+            doc, name=SECTIONS_KEY, spans=[span for span in sections if span is not None]
+        )
+    starts = sorted(start for start, _ in layers.sentences)
+    if starts:
+        for token in doc:
+            inside = bisect_left(starts, token.idx) < bisect_left(starts, token.idx + len(token))
+            token.is_sent_start = token.i == 0 or inside
 
 
 def _gold(note: AnnotatedNote, doc: Doc, scheme: LabelScheme) -> Tuple[List[Span], Dict[str, Any]]:

@@ -49,31 +49,45 @@ class SectionShim(TorchShim):
 
     settings: dict
 
-    def build(self, n_names: int) -> None:
-        """Make a fresh network. `n_names` is how many names of sections there are."""
-        self.cfg.update(n_names=n_names)
-        self._model = SectionNet(n_names, BUCKETS, **self.settings).to(self.device)
+    def build(self, n_names: int, n_in: int) -> None:
+        """Make a fresh network. `n_in`: width of a token vector, 0 without a transformer."""
+        self.cfg.update(n_names=n_names, n_in=n_in)
+        self._model = SectionNet(n_names, BUCKETS, n_in=n_in, **self.settings).to(self.device)
 
     def _from_message(self, message: dict) -> None:
         if message["state"]:
-            self.build(message["cfg"]["n_names"])
+            self.build(message["cfg"]["n_names"], message["cfg"]["n_in"])
         super()._from_message(message)
 
 
 def SectionTagger(
-    width: int = 64, window: int = 2, dropout: float = 0.3, lr_scale: float = 1.0
+    tok2vec: Optional[Model[List[Doc], List[Floats2d]]] = None,
+    width: int = 96,
+    window: int = 3,
+    dropout: float = 0.4,
+    word_dropout: float = 0.3,
+    lr_scale: float = 1.0,
 ) -> Model[List[Doc], SectionScores]:
     """Build the learned finder of sections: words, titles and places of units, then a CRF.
 
+    tok2vec (Optional[Model]): one vector per token, e.g. a `clinbert.TransformerListener.v1`, whose
+        mean over each unit is read besides; None goes without a transformer.
     width (int): of a unit's vector. window (int): neighbours to either side that count.
-    dropout (float): in the network. lr_scale (float): its learning rate over the optimizer's.
+    dropout (float): of vectors. word_dropout (float): of single features.
+    lr_scale (float): the network's learning rate over the optimizer's.
     RETURNS (Model): Docs to `SectionScores`; `attrs` hold `names`, `loss`, `decode`.
     """
     shim = SectionShim(None)
     shim.lr_scale, shim.save_dtype = lr_scale, "float16"
-    shim.settings = {"width": width, "window": window, "dropout": dropout}
+    shim.settings = {
+        "width": width,
+        "window": window,
+        "dropout": dropout,
+        "word_dropout": word_dropout,
+    }
     attrs = {"names": section_names(), "loss": crf_loss, "decode": decode}
-    return Model("section_tagger", forward, init=init, attrs=attrs, shims=[shim])
+    layers = [] if tok2vec is None else [tok2vec]
+    return Model("section_tagger", forward, init=init, layers=layers, attrs=attrs, shims=[shim])
 
 
 def HeadingRules() -> Model[List[Doc], SectionScores]:
@@ -86,10 +100,18 @@ def HeadingRules() -> Model[List[Doc], SectionScores]:
 
 
 def init(model: Model, X: Any = None, Y: Any = None) -> None:
-    """Build the network, unless weights are there already. X, Y: unused."""
+    """Build the network, unless weights are there already.
+
+    X (Optional[List[Doc]]): a sample, if there is a transformer. Y (Optional): unused.
+    """
     shim = cast(SectionShim, model.shims[0])
+    width = 0
+    for tok2vec in model.layers:
+        tok2vec.initialize(X=X)
+        known = tok2vec.has_dim("nO")
+        width = int(tok2vec.get_dim("nO") if known else tok2vec.predict(X[:1])[0].shape[1])
     if shim._model is None:
-        shim.build(len(model.attrs["names"]))
+        shim.build(len(model.attrs["names"]), width)
 
 
 def forward(
@@ -105,24 +127,58 @@ def forward(
         )
     units = [describe(doc) for doc in docs]
     lengths = [len(unit.starts) for unit in units]
-    n_tags = 2 * len(model.attrs["names"])
+    vectors, backprop_vectors = _token_vectors(model, docs, is_train)
     kept = [n for n in lengths if n]
     if not kept:
-        return SectionScores(units, [model.ops.alloc2f(0, n_tags) for _ in docs]), lambda _: []
+        empty = [model.ops.alloc2f(0, 2 * len(model.attrs["names"])) for _ in docs]
+        zeros = [model.ops.alloc2f(*vector.shape) for vector in vectors]
+        return SectionScores(units, empty), lambda _: backprop_vectors(zeros)
     features, offsets = (torch.from_numpy(a).to(shim.device) for a in stack(units))
+    inputs = _to_torch(shim, model.ops.xp.concatenate(vectors), is_train) if vectors else None
     shim._model.train(is_train)
     with torch.enable_grad() if is_train else torch.inference_mode():
-        output = shim._model(features, offsets, kept)
+        means = None if inputs is None else _unit_means(inputs, docs, units)
+        output = shim._model(features, offsets, kept, means)
     rows = iter(torch2xp(output.detach()))
+    n_tags = output.shape[2]
     scores = [next(rows)[:n] if n else model.ops.alloc2f(0, n_tags) for n in lengths]
 
     def backprop(d_scores: List[Floats2d]) -> List:
         grads = [xp2torch(d, device=shim.device) for d in d_scores if len(d)]
         padded = torch.nn.utils.rnn.pad_sequence(grads, batch_first=True)
         torch.autograd.backward([output], [padded])
-        return []
+        if inputs is None:
+            return []
+        edges = numpy.cumsum([len(vector) for vector in vectors])[:-1].tolist()
+        return backprop_vectors(model.ops.xp.split(torch2xp(inputs.grad), edges))
 
     return SectionScores(units, scores), backprop
+
+
+def _token_vectors(
+    model: Model, docs: List[Doc], is_train: bool
+) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List]]:
+    return model.layers[0](docs, is_train) if model.layers else ([], lambda _: [])
+
+
+def _to_torch(shim: SectionShim, rows: Floats2d, is_train: bool) -> torch.Tensor:
+    return xp2torch(rows, requires_grad=is_train, device=shim.device)
+
+
+def _unit_means(rows: torch.Tensor, docs: List[Doc], units: List[Units]) -> torch.Tensor:
+    """(units,n_in): mean of the token vectors of each unit of each note."""
+    owner: List[int] = []
+    first = 0
+    for doc, unit in zip(docs, units):
+        place = numpy.searchsorted(unit.starts, numpy.arange(len(doc)), side="right") - 1
+        # white space before the first unit belongs to none
+        owner.extend(numpy.where(place < 0, -1, place + first).tolist())
+        first += len(unit.starts)
+    index = torch.tensor(owner, device=rows.device)
+    rows, index = rows[index >= 0], index[index >= 0]
+    sums = rows.new_zeros(first, rows.shape[1]).index_add(0, index, rows)
+    counts = rows.new_zeros(first).index_add(0, index, rows.new_ones(len(rows)))
+    return sums / counts.clamp(min=1.0).unsqueeze(1)
 
 
 def crf_loss(

@@ -1,6 +1,6 @@
 """Sections as a sequence of units: a bag of features each, their neighbours, a CRF. Torch alone."""
 
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -23,23 +23,47 @@ class SectionNet(nn.Module):
     """Units of notes -> scores of section tags.
 
     buckets: number of hashed features; width: of a unit's vector; window: units to either side
-    that a convolution sees; num_names: sections' names.
+    that a convolution sees; num_names: sections' names; dropout: of vectors; word_dropout: of
+    whole features, so that no single word decides; n_in: width of a token vector, 0 without them.
     """
 
     def __init__(
-        self, num_names: int, buckets: int, width: int, window: int, dropout: float
+        self,
+        num_names: int,
+        buckets: int,
+        width: int,
+        window: int,
+        dropout: float,
+        word_dropout: float,
+        n_in: int = 0,
     ) -> None:
         super().__init__()
+        self.word_dropout = word_dropout
         self.bag = nn.EmbeddingBag(buckets, width, mode="sum")
         nn.init.normal_(self.bag.weight, std=0.05)
+        self.vector = nn.Linear(n_in, width) if n_in else None
         self.near = nn.Conv1d(width, width, 2 * window + 1, padding=window)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(width, 2 * num_names)
         self.crf = MovesCRF(*section_moves(num_names))
 
-    def forward(self, features: Tensor, offsets: Tensor, lengths: List[int]) -> Tensor:
-        """(B,T,K) scores, padded at the right, of features (N,), offsets (units,), units a note."""
-        bags = self.dropout(torch.tanh(self.bag(features, offsets)))
+    def forward(
+        self,
+        features: Tensor,
+        offsets: Tensor,
+        lengths: List[int],
+        vectors: Optional[Tensor] = None,
+    ) -> Tensor:
+        """(B,T,K) scores, padded at the right, of features (N,), offsets (units,), units a note.
+
+        vectors (units,n_in): mean of each unit's token vectors.
+        """
+        kept = torch.ones_like(features, dtype=self.bag.weight.dtype)
+        kept = nn.functional.dropout(kept, self.word_dropout, self.training)
+        bags = self.bag(features, offsets, per_sample_weights=kept)
+        if self.vector is not None and vectors is not None:
+            bags = bags + self.vector(vectors)
+        bags = self.dropout(torch.tanh(bags))
         rows = nn.utils.rnn.pad_sequence(list(bags.split(lengths)), batch_first=True)
         near = torch.relu(self.near(rows.transpose(1, 2)).transpose(1, 2))
         scores: Tensor = self.output(self.dropout(rows + near))

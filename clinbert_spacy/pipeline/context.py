@@ -5,6 +5,7 @@ carry the cue that is open on each axis to the entities.
 """
 
 import json
+import re
 from functools import lru_cache
 from importlib.resources import files
 from typing import (
@@ -16,6 +17,7 @@ from typing import (
     Mapping,
     NamedTuple,
     Optional,
+    Pattern,
     Sequence,
     Tuple,
 )
@@ -39,8 +41,6 @@ DIRECTIONS = ("before", "after", "inside")
 REACH_BACK = 6
 # Drugs change their status many times in a sentence.
 REACH = {"presence": 40, "experiencer": 40, "time": 25, "drug_status": 15}
-# "afebrile" is an entity by itself; in a long one such a word says little about the whole.
-LONGEST_INSIDE = 3
 JOINED = {",", "and", "or", "/", "&", "+", "and/or", "nor"}
 END, PSEUDO = "end", "pseudo"
 
@@ -122,13 +122,15 @@ class CueMatcher:
         self.roles = list_roles(self.data)
         self.phrases = PhraseMatcher(nlp.vocab, attr="LOWER")
         self.patterns = Matcher(nlp.vocab)
-        self.inside = Matcher(nlp.vocab)
+        self.inside: List[Tuple[Pattern[str], Tuple[Role, ...]]] = []
         for phrase, roles in self.roles.items():
+            if roles[0].direction == "inside":
+                self.inside.append((re.compile(phrase.strip("/")), roles))
+                continue
             words = _split(phrase, nlp)
-            regular = any(isinstance(word, dict) for word in words)
-            matcher = self.inside if roles[0].direction == "inside" else self.patterns
-            if regular or matcher is self.inside:
-                matcher.add(phrase, [[w if isinstance(w, dict) else {"LOWER": w} for w in words]])
+            if any(isinstance(word, dict) for word in words):
+                pattern = [w if isinstance(w, dict) else {"LOWER": w} for w in words]
+                self.patterns.add(phrase, [pattern])
             else:
                 self.phrases.add(phrase, [nlp.make_doc(phrase)])
 
@@ -150,10 +152,8 @@ class CueMatcher:
         entity (Span): the entity.
         RETURNS (List[Role]): what they say.
         """
-        if len(entity) > LONGEST_INSIDE:
-            return []
-        keys = {entity.doc.vocab.strings[key] for key, _, _ in self.inside(entity)}
-        return [role for key in sorted(keys) for role in self.roles[key]]
+        text = entity.text.lower()
+        return [role for pattern, found in self.inside if pattern.search(text) for role in found]
 
 
 def _split(phrase: str, nlp: Language) -> List[Any]:

@@ -81,8 +81,12 @@ class ClinicalSections(TrainablePipe):
         *,
         nlp: Optional[Language] = None,
     ) -> None:
-        """Build the network. get_examples (Callable), nlp (Optional[Language]): Unused."""
-        self.model.initialize()
+        """Build the network.
+
+        get_examples (Callable): Gives gold Examples. nlp (Optional[Language]): Unused.
+        """
+        sample = [eg.predicted for _, eg in zip(range(10), get_examples())]
+        self.model.initialize(X=sample)
 
     def predict(self, docs: Iterable[Doc]) -> List[List]:
         """Find sections.

@@ -1,0 +1,143 @@
+"""Cues of assertion and drug status in marked-up, invented sentences.
+
+`[words]` is an entity, `{words}` a drug; behind them stands what the rules must say.
+"""
+
+import re
+
+import pytest
+import spacy
+
+from clinbert_spacy.attributes import AXES
+from clinbert_spacy.pipeline.context import (
+    DRUG_AXES,
+    PROBLEM_AXES,
+    Asked,
+    CueMatcher,
+    is_chronic,
+    judge,
+    list_roles,
+    load_cues,
+)
+
+MARK = re.compile(r"[\[{]([^\]}]*)[\]}]")
+CASES = [
+    ("No [fever], [chills] or [rigors].", "absent absent absent"),
+    ("Denies [chest pain] but has [dyspnoea].", "absent present"),
+    ("[Afebrile], [non-tender].", "absent absent"),
+    ("[PE] was ruled out.", "absent"),
+    ("CT: [pneumonia] not seen, [effusion] present.", "absent present"),
+    ("No change in [murmur].", "present"),
+    ("Walks not without [pain].", "present"),
+    ("Gram negative [bacteraemia].", "present"),
+    ("Cannot rule out [PE].", "possible"),
+    ("[Pneumonia] cannot be excluded.", "possible"),
+    ("?[PE] ?[pneumonia]", "possible possible"),
+    ("Likely [cellulitis].", "possible"),
+    ("Return if [fever] or [vomiting].", "hypothetical hypothetical"),
+    ("ondansetron 4 mg prn [nausea]", "hypothetical"),
+    ("[Dyspnoea] on exertion.", "conditional"),
+    ("Mother had [breast cancer].", "family"),
+    ("Mother reports [fever] since Monday.", "patient"),
+    ("Father died of [MI]; patient has [angina].", "family patient"),
+    ("[diabetes] in her sister", "family"),
+    ("Flatmate has [influenza].", "other"),
+    ("History of [seizures].", "historical"),
+    ("History of [hypertension].", "current"),
+    ("[MI] 2015", "historical"),
+    ("[Appendicitis] as a child.", "historical"),
+    ("Two-day history of [fever].", "current"),
+    ("Allergic to {penicillin}.", "allergy"),
+    ("{lisinopril} was stopped, continue {aspirin}", "stopped active"),
+    ("Hold {metformin}.", "held"),
+    ("Started {apixaban} 5 mg bd.", "started"),
+    ("Plan to start {methotrexate}.", "planned"),
+    ("Previously on {warfarin}.", "past"),
+    ("Declined {statins}.", "not_taken"),
+    ("Takes {ramipril} daily.", "active"),
+    ("{furosemide} increased to 80 mg", "changed"),
+]
+
+
+@pytest.fixture(scope="module")
+def nlp():
+    nlp = spacy.blank("en")
+    nlp.add_pipe("clinbert_sentences")
+    return nlp
+
+
+@pytest.fixture(scope="module")
+def matcher(nlp):
+    return CueMatcher(nlp)
+
+
+def run(nlp, matcher, marked, section=""):
+    text = MARK.sub(r"\1", marked)
+    doc = nlp(text)
+    asked, shift = [], 0
+    for match in MARK.finditer(marked):
+        start = match.start() - shift
+        shift += 2
+        span = doc.char_span(start, start + len(match.group(1)), alignment_mode="expand")
+        axes = DRUG_AXES if match.group()[0] == "{" else PROBLEM_AXES
+        asked.append(Asked(span, axes, section, is_chronic(span, matcher.data["chronic"])))
+    return judge(doc, asked, matcher)[1]
+
+
+@pytest.mark.parametrize("marked, expected", CASES)
+def test_cues(nlp, matcher, marked, expected):
+    for found, value in zip(run(nlp, matcher, marked), expected.split(), strict=True):
+        (axis,) = [axis for axis, values in AXES.items() if value in values]
+        assert found[axis].value == value
+
+
+def test_a_sentence_ends_a_scope(nlp, matcher):
+    first, second = run(nlp, matcher, "No [fever].\n[Cough] persists.")
+    assert (first["presence"].value, second["presence"].value) == ("absent", "present")
+
+
+def test_sections_decide_where_no_cue_does(nlp, matcher):
+    (found,) = run(nlp, matcher, "[asthma], well", "family_history")
+    assert found["experiencer"] == ("family", None, "section")
+    (found,) = run(nlp, matcher, "{penicillin}: rash", "allergies")
+    assert found["drug_status"].value == "allergy"
+    (found,) = run(nlp, matcher, "{penicillin}: continued", "allergies")
+    assert found["drug_status"].value == "active"
+
+
+def test_an_entity_may_cross_a_sentence_end(nlp, matcher):
+    (found,) = run(nlp, matcher, "No [fever.\nCough] today.")
+    assert found["presence"].value == "absent"
+
+
+def test_answers_carry_their_cue(nlp, matcher):
+    doc = nlp("There is no evidence of pneumonia.")
+    span = doc[5:6]
+    cues, (found,) = judge(doc, [Asked(span, PROBLEM_AXES)], matcher)
+    start, end = found["presence"].cue
+    assert doc[start:end].text == "no evidence of" and found["presence"].source == "cue"
+    assert [doc[c.start : c.end].text for c in cues] == ["no evidence of"]
+    assert found["time"] == ("current", None, "default")
+
+
+def test_the_lists_are_well_formed():
+    roles = list_roles(load_cues())
+    for phrase, found in roles.items():
+        assert phrase == phrase.lower() or "/" in phrase
+        for role in found:
+            assert role.axis in {*AXES, "end", "pseudo"}
+            assert role.axis not in AXES or role.value in AXES[role.axis]
+    for values in load_cues()["sections"].values():
+        assert all(value in AXES[axis] for axis, value in values.items())
+
+
+def test_empty_note(nlp, matcher):
+    assert judge(nlp(""), [], matcher) == ([], [])
+
+
+def test_a_host_tokenizer_finds_the_same_cues(matcher):
+    other = spacy.blank("en")
+    other.tokenizer = spacy.tokenizer.Tokenizer(other.vocab)
+    other.add_pipe("clinbert_sentences")
+    (found,) = run(other, CueMatcher(other), "There is no evidence of [pneumonia] today")
+    assert found["presence"].value == "absent"
