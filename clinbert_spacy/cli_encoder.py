@@ -8,6 +8,7 @@ from . import (
     cli_attach,
     cli_classes,
     cli_graph,
+    cli_link,
     cli_overlap,
     cli_pretrain,
 )
@@ -18,6 +19,9 @@ WITH_OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 def attach(app: typer.Typer) -> None:
     """Add the commands to an app."""
     app.command()(cli_graph.build_graph)
+    app.command()(cli_link.build_kb)
+    app.command()(cli_link.link_fit)
+    app.command()(cli_link.link_score)
     app.command()(cli_abbreviations.build_abbreviations)
     app.command(context_settings=WITH_OVERRIDES)(cli_pretrain.pretrain)
     app.command()(cli_pretrain.lm_score)

@@ -17,6 +17,7 @@ REGISTRIES = {
     "spacy_tokenizers": "tokenizers",
     "spacy_readers": "readers",
     "spacy_scorers": "scorers",
+    "spacy_misc": "misc",
     "spacy_callbacks": "callbacks",
     "spacy_annotation_setters": "annotation_setters",
 }

@@ -94,6 +94,25 @@ def _xrefs(folder: Path) -> Dict[str, List[str]]:
     return found
 
 
+def omim_references(folder: Path) -> Dict[str, List[str]]:
+    """Read which numbers of OMIM the Disease Ontology gives its diseases.
+
+    They are no part of `read_disease_ontology`: a disease may have several, and merging by them
+    would make one of what OMIM holds apart.
+
+    folder (Path): with allXREFinDO.tsv, as it is or with .gz.
+    RETURNS (Dict[str, List[str]]): ids such as "OMIM:123456" by id of the Disease Ontology; none
+        where the folder is not there.
+    """
+    found: Dict[str, List[str]] = {}
+    if folder.is_dir():
+        for row in read_rows(folder, "allXREFinDO.tsv", ("id", "xref")):
+            source, _, number = row["xref"].partition(":")
+            if source == "MIM" and number.isdecimal():
+                found.setdefault(row["id"], []).append(f"OMIM:{number}")
+    return found
+
+
 def _restrictions(folder: Path) -> Tuple[List[Triple], List[Term]]:
     """Links of the form 'has symptom' some fever; symptoms get a term named after them."""
     triples: List[Triple] = []
