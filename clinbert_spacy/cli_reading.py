@@ -188,7 +188,7 @@ def score_negex(nlp: Language, path: Path, batch_size: int) -> Dict[str, Any]:
 
 def _print(result: Dict[str, Any]) -> None:
     if "sentences" in result:
-        rows = [(n, *_three(s), s["n"]) for n, s in result["sentences"].items()]
+        rows = [(n, *_three(s), str(s["n"])) for n, s in result["sentences"].items()]
         print_table(["sentences", "P", "R", "F1", "boundaries"], rows)
     if "sections" in result:
         rows = [
@@ -207,7 +207,7 @@ def _print(result: Dict[str, Any]) -> None:
 
 def _print_axes(title: str, scores: Dict[str, Any]) -> None:
     rows = [
-        (axis, value, *_three(s), s["n"])
+        (axis, value, *_three(s), str(s["n"]))
         for axis, found in scores.items()
         if isinstance(found, dict)
         for value, s in [*found["per_value"].items(), ("macro", _macro(found))]

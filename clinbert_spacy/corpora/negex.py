@@ -30,12 +30,14 @@ def read_negex(path: Union[str, Path], encoding: str = "latin-1") -> Iterator[An
         white space and case apart; a note without a mention is one whose sentence does not.
     Raises CorpusError naming a line with other columns.
     """
-    rows = csv.reader(io.StringIO(read_text(path, encoding)), delimiter="\t")
+    # A quotation mark is a character of a sentence here, and quotes nothing.
+    lines = io.StringIO(read_text(path, encoding))
+    rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     for number, row in enumerate(rows, 1):
         if number == 1 or not any(row):
             continue
         if len(row) < len(COLUMNS):
-            raise broken(path, number, f"{len(COLUMNS)} columns ({', '.join(COLUMNS)})", len(row))
+            raise broken(path, number, f"{len(COLUMNS)} columns ({', '.join(COLUMNS)})", str(len(row)))
         span = find_words(row[2], row[1])
         mentions = (Mention("T1", LABEL, (span,), attributes=_attributes(row)),) if span else ()
         yield AnnotatedNote(row[0].strip() or str(number), row[2], mentions)

@@ -1,0 +1,90 @@
+import json
+
+import pytest
+import spacy
+from typer.testing import CliRunner
+
+from clinbert_spacy.cli import app
+from clinbert_spacy.corpora.brat import write_brat
+from clinbert_spacy.corpora.layers import write_layers
+
+from .corpora.toy_notes import toy_note
+
+RULES = {"method": "rules", "model": None}
+HEADER = "line\tcondition\tsentence\tnegation\ttemporality\texperiencer\n"
+LINES = (
+    "1\tedema\tThere is no  EDEMA today.\tNegated\tRecent\tPatient\n"
+    '2\tsevere asthma\t"Old" history of severe   asthma.\tAffirmed\tHistorical\tPatient\n'
+    "3\tgout\tNothing of the kind.\tAffirmed\tRecent\tPatient\n"
+)
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("clinbert_sentences")
+    nlp.add_pipe("clinbert_sections")
+    ruler = nlp.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "DRUG", "pattern": "naproxen"},
+                        {"label": "SYMPTOM", "pattern": "cough"}])  # fmt: skip
+    nlp.add_pipe("clinbert_assertion", config=RULES)
+    folder = tmp_path_factory.mktemp("reading") / "nlp"
+    nlp.to_disk(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("notes")
+    write_brat([toy_note()], folder)
+    write_layers([toy_note()], folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def result(pipeline, data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out")
+    kit = folder / "kit.txt"
+    kit.write_text(HEADER + LINES, "latin-1")
+    arguments = ["read-score", pipeline, "--data", data, "--negex", str(kit)]
+    run = CliRunner().invoke(app, [*arguments, "--output", str(folder / "r.json")])
+    assert run.exit_code == 0, run.output
+    return json.loads((folder / "r.json").read_text())
+
+
+def test_sentences_beside_other_splitters(result):
+    assert result["sentences"]["clinbert_sentences"]["f"] == 1.0
+    assert set(result["sentences"]) == {"clinbert_sentences", "sentencizer", "pysbd_sentencizer"}
+    assert result["sentences"]["sentencizer"]["f"] < 1.0
+
+
+def test_sections_with_and_without_headings(result):
+    assert result["sections"]["as_written"]["sections_f"] == 1.0
+    assert result["sections"]["headed"] == {"n": 1, "r": 1.0}
+    # nothing is left that says "plan"
+    assert result["sections"]["without_headings"]["sections_f"] == 0.0
+
+
+def test_assertion_on_gold_and_predicted_entities(result):
+    gold = result["assertion"]["gold_spans"]
+    assert gold["drug_status"]["per_value"]["stopped"] == {"p": 1.0, "r": 1.0, "f": 1.0, "n": 1}
+    assert gold["presence"]["accuracy"] == 1.0 and gold["called_active"] == 0.0
+    assert result["assertion"]["rules"] == gold
+    # the ruler knows no hives
+    assert result["assertion"]["predicted_spans"]["entities_not_found"] == 1
+
+
+def test_negex(result):
+    found = result["negex"]
+    assert found["rules"]["presence"]["per_value"]["absent"]["f"] == 1.0
+    assert found["rules"]["time"]["per_value"]["historical"]["r"] == 0.0
+    assert found["history_rules"]["time"]["per_value"]["historical"]["r"] == 1.0
+    assert found["not_placed"] == 1
+
+
+def test_broken_kit(pipeline, data, tmp_path):
+    kit = tmp_path / "kit.txt"
+    kit.write_text(HEADER + "1\tedema\n", "latin-1")
+    run = CliRunner().invoke(app, ["read-score", pipeline, "--data", data, "--negex", str(kit)])
+    assert run.exit_code == 1
+    assert "6 columns" in run.output and "edema" not in run.output

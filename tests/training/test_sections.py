@@ -1,0 +1,90 @@
+"""Notes with sections out of several corpora."""
+
+import pytest
+import spacy
+
+from clinbert_spacy.corpora.brat import write_brat
+from clinbert_spacy.corpora.files import CorpusError
+from clinbert_spacy.corpora.layers import write_layers
+from clinbert_spacy.training.section_texts import (
+    Part,
+    aci_bench_parts,
+    mts_dialog_parts,
+    mtsamples_parts,
+    notes_parts,
+)
+from clinbert_spacy.training.sections import create_sectioned_notes
+from tests.corpora.toy_notes import toy_note
+
+
+@pytest.fixture
+def samples(tmp_path):
+    path = tmp_path / "mtsamples.csv"
+    text = (
+        "CHIEF COMPLAINT:, Cough.,ALLERGIES:  None.,HEENT:, Clear.,PLAN: , 1.  Rest.,2.  Fluids."
+    )
+    path.write_text(f'id,transcription\n1,"{text}"\n2,"PLAN: rest"\n', "utf8")
+    return path
+
+
+def test_mtsamples(samples):
+    (parts,) = mtsamples_parts(samples)
+    assert parts == [
+        Part("chief_complaint", "CHIEF COMPLAINT", "Cough."),
+        Part("allergies", "ALLERGIES", "None.\nHEENT:\nClear."),
+        Part("plan", "PLAN", "1.  Rest.\n2.  Fluids."),
+    ]
+
+
+def test_mts_dialog(tmp_path):
+    path = tmp_path / "mts.csv"
+    rows = "".join(f"{i},ALLERGY,None {i}.\n" for i in range(20))
+    path.write_text("ID,section_header,section_text\n" + rows + "20,FAM/SOCHX,Smokes.\n", "utf8")
+    notes = list(mts_dialog_parts(path))
+    assert sum(map(len, notes)) == 21 and max(map(len, notes)) <= 8
+    names = {part.name for note in notes for part in note}
+    assert names == {"allergies", "family_history|social_history"}
+
+
+def test_aci_bench(tmp_path):
+    path = tmp_path / "aci.csv"
+    path.write_text('id,note\n1,"CHIEF COMPLAINT\n\nCough.\n\nPLAN\n\nRest.\nFluids."\n', "utf8")
+    (parts,) = aci_bench_parts(path)
+    assert parts == [
+        Part("chief_complaint", "CHIEF COMPLAINT", "Cough."),
+        Part("plan", "PLAN", "Rest.\nFluids."),
+    ]
+
+
+def test_notes(tmp_path):
+    write_brat([toy_note()], tmp_path)
+    write_layers([toy_note()], tmp_path)
+    ((part,),) = notes_parts(tmp_path)
+    assert part.name == "plan" and part.heading == "Plan" and part.body.startswith("Stopped")
+
+
+def test_reader(samples):
+    sources = {"mtsamples": {"path": str(samples), "repeat": 2, "licence": "CC0-1.0"}}
+    read = create_sectioned_notes(sources, {"bare": 1.0})
+    nlp = spacy.blank("en")
+    examples = list(read(nlp))
+    assert len(examples) == 2
+    group = examples[0].reference.spans["clinbert_sections"]
+    assert [s.label_ for s in group] == ["chief_complaint", "allergies", "plan"]
+    assert group[0].text == "Cough." and "ALLERGIES" not in examples[0].reference.text
+    assert "clinbert_sections" not in examples[0].predicted.spans
+
+
+@pytest.mark.parametrize("block", [{"path": "x", "corpus": "mimic"}, {}, {"path": "x", "size": 1}])
+def test_wrong_sources(block):
+    with pytest.raises(ValueError, match="notes"):
+        create_sectioned_notes({"notes": block}, {})
+
+
+def test_missing_columns(tmp_path):
+    path = tmp_path / "mtsamples.csv"
+    path.write_text("id,text\n", "utf8")
+    with pytest.raises(CorpusError, match="transcription"):
+        list(mtsamples_parts(path))
+    with pytest.raises(CorpusError, match="no file"):
+        list(mtsamples_parts(tmp_path / "other.csv"))
