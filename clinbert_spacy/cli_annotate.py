@@ -7,6 +7,15 @@ from typing import Any, Dict, Iterable, Iterator, List, Tuple, Union
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from .attributes import (
+    ASSERTION_KEY,
+    AXES,
+    CONCEPTS_KEY,
+    SECTIONS_KEY,
+    assertion_cue,
+    assertion_of,
+    concepts,
+)
 from .cli_notes import Note
 from .evaluation.highlight import entities_of
 from .evaluation.report import ExampleNote
@@ -39,8 +48,10 @@ def to_record(note: Note, doc: Doc, with_text: bool = False) -> Dict[str, Any]:
 
     note (Note): the note. doc (Doc): its annotation. with_text (bool): add the whole text.
     RETURNS (Dict[str, Any]): id, sha256 of the text, n_chars, entities (start, end, label, text,
-        score), coverage; text on request.
+        score, and what was said of them: presence, experiencer, time, drug_status, cue, concepts),
+        sections where there are any, coverage; text on request.
     """
+    said = said_of(doc)
     entities = [
         {
             "start": entity.start,
@@ -48,6 +59,7 @@ def to_record(note: Note, doc: Doc, with_text: bool = False) -> Dict[str, Any]:
             "label": entity.label,
             "text": note.text[entity.start : entity.end],
             "score": None if entity.score < 0 else round(entity.score, 4),
+            **said.get((entity.start, entity.end), {}),
         }
         for entity in entities_of(doc)
     ]
@@ -56,9 +68,41 @@ def to_record(note: Note, doc: Doc, with_text: bool = False) -> Dict[str, Any]:
         "sha256": hashlib.sha256(note.text.encode("utf8", "surrogatepass")).hexdigest(),
         "n_chars": len(note.text),
         "entities": entities,
+        **_sections(doc),
         "coverage": coverage_of(doc),
     }
     return {**record, "text": note.text} if with_text else record
+
+
+def said_of(doc: Doc) -> Dict[Tuple[int, int], Dict[str, Any]]:
+    """Collect what components said of entities.
+
+    doc (Doc): an annotated note.
+    RETURNS (Dict): by the entity's characters: values by axis, `cue` (characters of the words that
+        decided), `concepts` (id, name, score); only what there is.
+    """
+    found: Dict[Tuple[int, int], Dict[str, Any]] = {}
+    for span in doc.spans.get(ASSERTION_KEY) or ():
+        values = {axis: assertion_of(span, "values", axis) for axis in AXES}
+        cue = assertion_cue(span)
+        row = {axis: value for axis, value in values.items() if value is not None}
+        if cue is not None:
+            row["cue"] = [cue.start_char, cue.end_char]
+        found[(span.start_char, span.end_char)] = row
+    for span in doc.spans.get(CONCEPTS_KEY) or ():
+        row = found.setdefault((span.start_char, span.end_char), {})
+        row["concepts"] = concepts(span)
+    return found
+
+
+def _sections(doc: Doc) -> Dict[str, Any]:
+    if SECTIONS_KEY not in doc.spans:
+        return {}
+    rows = [
+        {"start": s.start_char, "end": s.end_char, "name": s.label_}
+        for s in doc.spans[SECTIONS_KEY]
+    ]
+    return {"sections": rows}
 
 
 def to_line(record: Dict[str, Any]) -> str:

@@ -88,3 +88,18 @@ def test_broken_kit(pipeline, data, tmp_path):
     run = CliRunner().invoke(app, ["read-score", pipeline, "--data", data, "--negex", str(kit)])
     assert run.exit_code == 1
     assert "6 columns" in run.output and "edema" not in run.output
+
+
+def test_annotate_writes_what_was_read(pipeline, tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.txt").write_text("Plan: stopped naproxen.\nNo cough.", "utf8")
+    output = tmp_path / "found.jsonl"
+    arguments = ["annotate", str(notes), "--pipeline", pipeline, "--output", str(output)]
+    run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == 0, run.output
+    record = json.loads(output.read_text("utf8"))
+    assert [section["name"] for section in record["sections"]] == ["plan"]
+    drug, cough = record["entities"]
+    assert drug["drug_status"] == "stopped" and drug["cue"] == [6, 13]
+    assert cough["presence"] == "absent" and cough["experiencer"] == "patient"
