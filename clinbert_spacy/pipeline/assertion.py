@@ -13,18 +13,11 @@ from thinc.api import Config, Model
 
 from .. import attributes
 from ..attributes import ASSERTION_KEY, AXES, REVIEW_KEY
-from .context import DRUG_AXES, PROBLEM_AXES, Asked, CueMatcher, Findings, is_chronic, judge
+from .context import DRUG_AXES, PROBLEM_AXES, Asked, Findings, is_chronic, judge
+from .cues import CueMatcher
+from .medspacy_names import install_medspacy_names
 
 METHODS = ("model", "rules", "both")
-# Names that medspaCy's ConText writes, for code that was written for it.
-MEDSPACY = {
-    "is_negated": ("presence", ("absent",)),
-    "is_uncertain": ("presence", ("possible",)),
-    "is_hypothetical": ("presence", ("hypothetical", "conditional")),
-    "is_family": ("experiencer", ("family",)),
-    "is_historical": ("time", ("historical",)),
-}
-
 DEFAULT_CONFIG = """
 [model]
 @architectures = "clinbert.AssertionClassifier.v1"
@@ -352,23 +345,3 @@ def _numbers(axis: str, rows: Sequence[Sequence[Dict[str, str]]]) -> NDArray[num
     names = AXES[axis]
     values = [row.get(axis) for note in rows for row in note]
     return numpy.array([names.index(v) if v in names else -1 for v in values], dtype="int64")
-
-
-def install_medspacy_names() -> None:
-    """Register the attributes of medspaCy's ConText over our values.
-
-    RAISES (ValueError): medspaCy, or another package, holds one of the names.
-    """
-    for name, (axis, values) in MEDSPACY.items():
-        getter = attributes.GETTERS.setdefault(f"medspacy {name}", _is_one_of(axis, values))
-        if not Span.has_extension(name):
-            Span.set_extension(name, getter=getter)
-        elif Span.get_extension(name)[2] is not getter:
-            raise ValueError(
-                f"Span._.{name} is already defined by another package: set medspacy_names = false, "
-                "or do not load that package."
-            )
-
-
-def _is_one_of(axis: str, values: Sequence[str]) -> Callable[[Span], bool]:
-    return lambda span: attributes.assertion_of(span, "values", axis) in values

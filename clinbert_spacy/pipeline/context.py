@@ -4,67 +4,22 @@ Linear in the note: the cues are found by spaCy's matchers, and two passes, one 
 carry the cue that is open on each axis to the entities.
 """
 
-import json
-import re
-from functools import lru_cache
-from importlib.resources import files
-from typing import (
-    Any,
-    Container,
-    Dict,
-    Iterable,
-    List,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Pattern,
-    Sequence,
-    Tuple,
-)
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from spacy.language import Language
-from spacy.matcher import Matcher, PhraseMatcher
 from spacy.tokens import Doc, Span
-from spacy.util import filter_spans
 
-RESOURCE = "resources/en/cues.json"
+from ..attributes import AXES
+from .cues import END, Cue, CueMatcher, Role
+
 PROBLEM_AXES = ("presence", "experiencer", "time")
 DRUG_AXES = ("drug_status",)
-DEFAULTS = {
-    "presence": "present",
-    "experiencer": "patient",
-    "time": "current",
-    "drug_status": "active",
-}
-DIRECTIONS = ("before", "after", "inside")
+DEFAULTS = {axis: values[0] for axis, values in AXES.items()}
 # A cue behind an entity belongs to what stands close before it, and to a list that ends there.
 REACH_BACK = 6
 # Drugs change their status many times in a sentence.
 REACH = {"presence": 40, "experiencer": 40, "time": 25, "drug_status": 15}
+BULLETS = {"-", "*", "•", "·", "–", "+"}
 JOINED = {",", "and", "or", "/", "&", "+", "and/or", "nor"}
-END, PSEUDO = "end", "pseudo"
-
-
-class Role(NamedTuple):
-    """What a cue says.
-
-    axis (str): `presence`, `experiencer`, `time`, `drug_status`, or END, PSEUDO.
-    value (str): e.g. `absent`. direction (str): one of DIRECTIONS.
-    weak (bool): says nothing about the time of a chronic disease.
-    """
-
-    axis: str
-    value: str
-    direction: str
-    weak: bool = False
-
-
-class Cue(NamedTuple):
-    """A cue in a note: tokens from `start` up to `end`, and what it says."""
-
-    start: int
-    end: int
-    roles: Tuple[Role, ...]
 
 
 class Finding(NamedTuple):
@@ -80,91 +35,6 @@ class Finding(NamedTuple):
 
 
 Findings = Dict[str, Finding]
-
-
-@lru_cache(maxsize=1)
-def load_cues() -> Dict[str, Any]:
-    """Read the cue lists. RETURNS (Dict[str, Any]): `resources/en/cues.json`."""
-    text = files("clinbert_spacy").joinpath(RESOURCE).read_text("utf8")
-    found: Dict[str, Any] = json.loads(text)
-    return found
-
-
-def list_roles(data: Mapping[str, Any]) -> Dict[str, Tuple[Role, ...]]:
-    """Turn the lists round: what each phrase says.
-
-    data (Mapping[str, Any]): what `load_cues` gave.
-    RETURNS (Dict[str, Tuple[Role, ...]]): roles by phrase.
-    """
-    weak = set(data["weak"])
-    roles: Dict[str, List[Role]] = {}
-    for axis in DEFAULTS:
-        for value, lists in data[axis].items():
-            for direction in DIRECTIONS:
-                for phrase in lists[direction]:
-                    role = Role(axis, value, direction, axis == "time" and phrase in weak)
-                    roles.setdefault(phrase, []).append(role)
-    for kind in (END, PSEUDO):
-        for phrase in data[kind]:
-            roles.setdefault(phrase, []).append(Role(kind, "", ""))
-    return {phrase: tuple(found) for phrase, found in roles.items()}
-
-
-class CueMatcher:
-    """Finds cues in Docs of one pipeline, in its own tokens.
-
-    nlp (Language): its tokenizer cuts the phrases as it cuts the notes.
-    data (Optional[Mapping[str, Any]]): cue lists; those of the package by default.
-    """
-
-    def __init__(self, nlp: Language, data: Optional[Mapping[str, Any]] = None) -> None:
-        self.data = load_cues() if data is None else data
-        self.roles = list_roles(self.data)
-        self.phrases = PhraseMatcher(nlp.vocab, attr="LOWER")
-        self.patterns = Matcher(nlp.vocab)
-        self.inside: List[Tuple[Pattern[str], Tuple[Role, ...]]] = []
-        for phrase, roles in self.roles.items():
-            if roles[0].direction == "inside":
-                self.inside.append((re.compile(phrase.strip("/")), roles))
-                continue
-            words = _split(phrase, nlp)
-            if any(isinstance(word, dict) for word in words):
-                pattern = [w if isinstance(w, dict) else {"LOWER": w} for w in words]
-                self.patterns.add(phrase, [pattern])
-            else:
-                self.phrases.add(phrase, [nlp.make_doc(phrase)])
-
-    def find(self, doc: Doc, taken: Container[int] = ()) -> List[Cue]:
-        """Find the cues of a note, the longest where they overlap.
-
-        doc (Doc): the note. taken (Container[int]): tokens of entities, which are no cues.
-        RETURNS (List[Cue]): in order; those without a meaning are left out.
-        """
-        found = [*self.phrases(doc, as_spans=True), *self.patterns(doc, as_spans=True)]
-        free = (s for s in found if not any(i in taken for i in range(s.start, s.end)))
-        kept = filter_spans(free)
-        cues = [Cue(s.start, s.end, self.roles[s.label_]) for s in sorted(kept)]
-        return [cue for cue in cues if any(role.axis != PSEUDO for role in cue.roles)]
-
-    def look_inside(self, entity: Span) -> List[Role]:
-        """Find what the words of an entity say themselves: `afebrile`.
-
-        entity (Span): the entity.
-        RETURNS (List[Role]): what they say.
-        """
-        text = entity.text.lower()
-        return [role for pattern, found in self.inside if pattern.search(text) for role in found]
-
-
-def _split(phrase: str, nlp: Language) -> List[Any]:
-    """Words of a phrase as the pipeline's tokens; a word in slashes as a regular expression."""
-    words: List[Any] = []
-    for word in phrase.split(" "):
-        if len(word) > 2 and word[0] == word[-1] == "/":
-            words.append({"LOWER": {"REGEX": word[1:-1]}})
-        else:
-            words.extend(token.lower_ for token in nlp.make_doc(word))
-    return words
 
 
 class Asked(NamedTuple):
@@ -211,21 +81,62 @@ def carry_ahead(doc: Doc, asked: Sequence[Asked], cues: Sequence[Cue]) -> List[O
     RETURNS (List[Open]): by entity, the last open cue of each axis.
     """
     results: List[Open] = []
-    current: Open = {}
-    position, last = 0, 0
+    scope = Scope(doc)
+    position = 0
     for one in asked:
         start = one.span.start
         while position < len(cues) and cues[position].start < start:
-            cue = cues[position]
-            if _sentence_between(doc, last, cue.start):
-                current = {}
-            current = _open(current, cue, "before")
-            last, position = cue.end - 1, position + 1
-        if _sentence_between(doc, last, start):
-            current = {}
-        last = max(last, start)
-        results.append({a: (r, c) for a, (r, c) in current.items() if start - c.end <= REACH[a]})
+            scope.move_to(cues[position].start)
+            scope.open(cues[position])
+            position += 1
+        scope.move_to(start)
+        results.append(scope.near(start))
     return results
+
+
+class Scope:
+    """The cues that are open at a place of a note, moved from its start to its end.
+
+    A sentence ends them, unless it ends in a colon and a list follows: `Negative for:`, then items.
+    """
+
+    def __init__(self, doc: Doc) -> None:
+        self.doc = doc
+        self.current: Open = {}
+        self.at = 0
+        self.listing = False
+
+    def move_to(self, token: int) -> None:
+        """Go on to a token, over the sentences in between."""
+        for i in range(self.at + 1, token + 1):
+            if self.doc[i].is_sent_start:
+                self._begin_sentence(i)
+        self.at = max(self.at, token)
+
+    def open(self, cue: Cue) -> None:
+        """Take in a cue: what it says from here on, or that what was said ends."""
+        if any(role.axis == END for role in cue.roles):
+            self.current = {}
+        self.current.update(
+            {role.axis: (role, cue) for role in cue.roles if role.direction == "before"}
+        )
+        self.at = max(self.at, cue.end - 1)
+
+    def near(self, token: int) -> Open:
+        """What is open and within reach of a token."""
+        return {
+            axis: (role, cue)
+            for axis, (role, cue) in self.current.items()
+            if self.listing or token - cue.end <= REACH[axis]
+        }
+
+    def _begin_sentence(self, i: int) -> None:
+        before = next((t for t in reversed(self.doc[max(0, i - 3) : i]) if not t.is_space), None)
+        opens = before is not None and before.text == ":"
+        goes_on = self.listing and self.doc[i].text in BULLETS
+        self.listing = opens or goes_on
+        if not self.listing:
+            self.current = {}
 
 
 def carry_back(doc: Doc, asked: Sequence[Asked], cues: Sequence[Cue]) -> List[Open]:
@@ -262,13 +173,6 @@ def _reach_back(doc: Doc, span: Span, near: Sequence[Cue]) -> Open:
         if doc[cue.end - 1].text == ",":
             break
     return found
-
-
-def _open(current: Open, cue: Cue, direction: str) -> Open:
-    if any(role.axis == END for role in cue.roles):
-        current = {}
-    fresh = {role.axis: (role, cue) for role in cue.roles if role.direction == direction}
-    return {**current, **fresh}
 
 
 def _sentence_between(doc: Doc, left: int, right: int) -> bool:

@@ -13,12 +13,10 @@ from clinbert_spacy.pipeline.context import (
     DRUG_AXES,
     PROBLEM_AXES,
     Asked,
-    CueMatcher,
     is_chronic,
     judge,
-    list_roles,
-    load_cues,
 )
+from clinbert_spacy.pipeline.cues import CueMatcher, list_roles, load_cues
 
 MARK = re.compile(r"[\[{]([^\]}]*)[\]}]")
 CASES = [
@@ -94,6 +92,11 @@ def test_cues(nlp, matcher, marked, expected):
 def test_a_sentence_ends_a_scope(nlp, matcher):
     first, second = run(nlp, matcher, "No [fever].\n[Cough] persists.")
     assert (first["presence"].value, second["presence"].value) == ("absent", "present")
+
+
+def test_a_colon_carries_a_cue_into_a_list(nlp, matcher):
+    found = run(nlp, matcher, "Denies:\n- [fever]\n- [cough]\n[Rash] today")
+    assert [f["presence"].value for f in found] == ["absent", "absent", "present"]
 
 
 def test_sections_decide_where_no_cue_does(nlp, matcher):

@@ -1,0 +1,125 @@
+"""Cues of assertion and drug status, and how they are found in a note."""
+
+import json
+import re
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Container, Dict, List, Mapping, NamedTuple, Optional, Pattern, Tuple
+
+from spacy.language import Language
+from spacy.matcher import Matcher, PhraseMatcher
+from spacy.tokens import Doc, Span
+from spacy.util import filter_spans
+
+from ..attributes import AXES
+
+RESOURCE = "resources/en/cues.json"
+DIRECTIONS = ("before", "after", "inside")
+END, PSEUDO = "end", "pseudo"
+
+
+class Role(NamedTuple):
+    """What a cue says.
+
+    axis (str): `presence`, `experiencer`, `time`, `drug_status`, or END, PSEUDO.
+    value (str): e.g. `absent`. direction (str): one of DIRECTIONS.
+    weak (bool): says nothing about the time of a chronic disease.
+    """
+
+    axis: str
+    value: str
+    direction: str
+    weak: bool = False
+
+
+class Cue(NamedTuple):
+    """A cue in a note: tokens from `start` up to `end`, and what it says."""
+
+    start: int
+    end: int
+    roles: Tuple[Role, ...]
+
+
+@lru_cache(maxsize=1)
+def load_cues() -> Dict[str, Any]:
+    """Read the cue lists. RETURNS (Dict[str, Any]): `resources/en/cues.json`."""
+    text = files("clinbert_spacy").joinpath(RESOURCE).read_text("utf8")
+    found: Dict[str, Any] = json.loads(text)
+    return found
+
+
+def list_roles(data: Mapping[str, Any]) -> Dict[str, Tuple[Role, ...]]:
+    """Turn the lists round: what each phrase says.
+
+    data (Mapping[str, Any]): what `load_cues` gave.
+    RETURNS (Dict[str, Tuple[Role, ...]]): roles by phrase.
+    """
+    weak = set(data["weak"])
+    roles: Dict[str, List[Role]] = {}
+    for axis in AXES:
+        for value, lists in data[axis].items():
+            for direction in DIRECTIONS:
+                for phrase in lists[direction]:
+                    role = Role(axis, value, direction, axis == "time" and phrase in weak)
+                    roles.setdefault(phrase, []).append(role)
+    for kind in (END, PSEUDO):
+        for phrase in data[kind]:
+            roles.setdefault(phrase, []).append(Role(kind, "", ""))
+    return {phrase: tuple(found) for phrase, found in roles.items()}
+
+
+class CueMatcher:
+    """Finds cues in Docs of one pipeline, in its own tokens.
+
+    nlp (Language): its tokenizer cuts the phrases as it cuts the notes.
+    data (Optional[Mapping[str, Any]]): cue lists; those of the package by default.
+    """
+
+    def __init__(self, nlp: Language, data: Optional[Mapping[str, Any]] = None) -> None:
+        self.data = load_cues() if data is None else data
+        self.roles = list_roles(self.data)
+        self.phrases = PhraseMatcher(nlp.vocab, attr="LOWER")
+        self.patterns = Matcher(nlp.vocab)
+        self.inside: List[Tuple[Pattern[str], Tuple[Role, ...]]] = []
+        for phrase, roles in self.roles.items():
+            if roles[0].direction == "inside":
+                self.inside.append((re.compile(phrase.strip("/")), roles))
+                continue
+            words = _split(phrase, nlp)
+            if any(isinstance(word, dict) for word in words):
+                pattern = [w if isinstance(w, dict) else {"LOWER": w} for w in words]
+                self.patterns.add(phrase, [pattern])
+            else:
+                self.phrases.add(phrase, [nlp.make_doc(phrase)])
+
+    def find(self, doc: Doc, taken: Container[int] = ()) -> List[Cue]:
+        """Find the cues of a note, the longest where they overlap.
+
+        doc (Doc): the note. taken (Container[int]): tokens of entities, which are no cues.
+        RETURNS (List[Cue]): in order; those without a meaning are left out.
+        """
+        found = [*self.phrases(doc, as_spans=True), *self.patterns(doc, as_spans=True)]
+        free = (s for s in found if not any(i in taken for i in range(s.start, s.end)))
+        kept = filter_spans(free)
+        cues = [Cue(s.start, s.end, self.roles[s.label_]) for s in sorted(kept)]
+        return [cue for cue in cues if any(role.axis != PSEUDO for role in cue.roles)]
+
+    def look_inside(self, entity: Span) -> List[Role]:
+        """Find what the words of an entity say themselves: `afebrile`.
+
+        entity (Span): the entity.
+        RETURNS (List[Role]): what they say.
+        """
+        text = entity.text.lower()
+        return [role for pattern, found in self.inside if pattern.search(text) for role in found]
+
+
+def _split(phrase: str, nlp: Language) -> List[Any]:
+    """Words of a phrase as the pipeline's tokens; a word in slashes as a regular expression."""
+    words: List[Any] = []
+    for word in phrase.split(" "):
+        if len(word) > 2 and word[0] == word[-1] == "/":
+            words.append({"LOWER": {"REGEX": word[1:-1]}})
+        else:
+            words.extend(token.lower_ for token in nlp.make_doc(word))
+    return words
