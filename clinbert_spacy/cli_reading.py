@@ -20,6 +20,9 @@ def read_score(
     pipeline: Annotated[str, typer.Argument(help="Installed pipeline or folder.")],
     data: Annotated[Path, typer.Option(help="Folder of notes with layers, as assets/notes/dev.")],
     negex: Annotated[Optional[Path], typer.Option(help="File of the NegEx test kit.")] = None,
+    rules: Annotated[
+        bool, typer.Option("--rules", help="Add what the pipeline lacks, by rules alone.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Notes a batch.")] = 16,
     gpu_id: Annotated[int, typer.Option(min=-1, help="Number of the GPU, -1 for the CPU.")] = -1,
     output: Annotated[Optional[Path], typer.Option(help="Write the figures as JSON.")] = None,
@@ -31,6 +34,8 @@ def read_score(
 
     check_path(data)
     nlp = load_pipeline(pipeline, gpu_id)
+    if rules:
+        add_rules(nlp)
     notes = [note for note in read_notes(data) if "layers" in note.meta]
     result: Dict[str, Any] = {"command": command_line(), "notes": len(notes)}
     result["sha256"] = sha256_of("".join(note.text for note in notes))
@@ -45,6 +50,19 @@ def read_score(
     _print(result)
     if output:
         write_text(output, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+
+
+def add_rules(nlp: Language) -> None:
+    """Add sentences, sections and assertion by rules, where a pipeline lacks them.
+
+    nlp (Language): changed.
+    """
+    if "clinbert_sentences" not in nlp.pipe_names:
+        nlp.add_pipe("clinbert_sentences", first=True)
+    if "clinbert_sections" not in nlp.pipe_names:
+        nlp.add_pipe("clinbert_sections", after="clinbert_sentences")
+    if "clinbert_assertion" not in nlp.pipe_names:
+        nlp.add_pipe("clinbert_assertion", config={"method": "rules", "model": None})
 
 
 def score_sentences(nlp: Language, notes: Sequence[Any]) -> Dict[str, Any]:

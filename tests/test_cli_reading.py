@@ -82,6 +82,17 @@ def test_negex(result):
     assert found["not_placed"] == 1
 
 
+def test_rules_are_added_where_asked(data, tmp_path):
+    spacy.blank("en").to_disk(tmp_path / "blank")
+    output = str(tmp_path / "r.json")
+    arguments = ["read-score", str(tmp_path / "blank"), "--data", data, "--output", output]
+    for option, expected in (([], set()), (["--rules"], {"sentences", "sections", "assertion"})):
+        run = CliRunner().invoke(app, [*arguments, *option])
+        assert run.exit_code == 0, run.output
+        found = json.loads((tmp_path / "r.json").read_text())
+        assert set(found) - {"command", "notes", "sha256"} == expected
+
+
 def test_broken_kit(pipeline, data, tmp_path):
     kit = tmp_path / "kit.txt"
     kit.write_text(HEADER + "1\tedema\n", "latin-1")
