@@ -36,8 +36,8 @@ def build_kb(
     print_table(["file", "bytes"], [*sizes, ("all", str(sum(int(n) for _, n in sizes)))])
     typer.echo(
         f"{card['concepts']} concepts, {card['names']} names, {card['ids']} ids; read in "
-        f"{read_s:.1f} s, built in {card['build_s']} s, loads in {card['load_s']} s, peak "
-        f"{card['peak_mb']} MB"
+        f"{read_s:.1f} s, built in {card['build_s']} s ({card['build_cpu_s']} s of a processor), "
+        f"loads in {card['load_s']} s ({card['load_cpu_s']}), peak {card['peak_mb']} MB"
     )
     typer.echo(f"written to {output}", err=True)
 

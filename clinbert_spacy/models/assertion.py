@@ -50,7 +50,9 @@ def AssertionClassifier(
     heads: int = 4,
     reach: int = 32,
     dropout: float = 0.3,
-    rare: float = 0.5,
+    hide: float = 0.5,
+    trust: float = 2.0,
+    rare: float = 0.25,
     lr_scale: float = 10.0,
 ) -> Model[List[Doc], AxisScores]:
     """Build the classifier of `clinbert_assertion`.
@@ -58,13 +60,22 @@ def AssertionClassifier(
     tok2vec (Model): one vector per token, usually a `clinbert.TransformerListener.v1`.
     hidden (int): width of the inner vectors. heads (int): of the attention to the context.
     reach (int): tokens to either side of an entity. dropout (float): in the head.
+    hide (float): share of entities whose own words are hidden in training, and of half as many
+        tokens: an entity is judged by its context, not by its name.
+    trust (float): weight that the rules' answers have in the scores before training.
     rare (float): weight of a value in the loss is its frequency to the power of minus this.
     lr_scale (float): the head's learning rate as a multiple of the optimizer's.
     RETURNS (Model): Docs to `AxisScores`. `attrs` hold `loss` and `decode`.
     """
     shim = AssertionShim(None)
     shim.lr_scale, shim.save_dtype = lr_scale, "float16"
-    shim.settings = {"hidden": hidden, "heads": heads, "dropout": dropout}
+    shim.settings = {
+        "hidden": hidden,
+        "heads": heads,
+        "dropout": dropout,
+        "hide": hide,
+        "trust": trust,
+    }
     return Model(
         "assertion_classifier",
         forward,

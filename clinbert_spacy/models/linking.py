@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
-from .linking_base import ConceptBase, unpack
+from .linking_base import EF_SEARCH, ConceptBase, unpack
 from .linking_features import FEATURES, Names, Reading, read, row_of
 from .linking_words import expansions, order_free
 
@@ -41,6 +41,7 @@ def ConceptLinker(
     path: Optional[Union[str, Path]] = None,
     vocabularies: Sequence[str] = (),
     candidates: int = 30,
+    ef_search: int = EF_SEARCH,
     cache: int = 50_000,
 ) -> "Linker":
     """Registered as clinbert.ConceptLinker.v1.
@@ -50,23 +51,30 @@ def ConceptLinker(
     vocabularies (Sequence[str]): link to concepts of these alone, such as "MESH"; another concept
         is replaced by the nearest of theirs. Empty: all of the base.
     candidates (int): names near a mention that are looked at.
+    ef_search (int): how far scispaCy's index is searched: higher finds more, and takes longer.
     cache (int): mentions whose concepts are kept in memory.
     RETURNS (Linker): the linker.
     RAISES (ValueError): a number that is not positive.
     """
-    for name, value in (("candidates", candidates), ("cache", cache)):
+    for name, value in (("candidates", candidates), ("ef_search", ef_search), ("cache", cache)):
         if value < 1:
             raise ValueError(f"{name} = {value}: expected at least 1.")
-    return Linker(path, tuple(vocabularies), candidates, cache)
+    return Linker(path, tuple(vocabularies), candidates, ef_search, cache)
 
 
 class Linker:
     """A knowledge base, a linear ranker over its candidates, and a memory of what was asked."""
 
     def __init__(
-        self, path: Optional[Union[str, Path]], vocabularies: Tuple[str, ...], k: int, size: int
+        self,
+        path: Optional[Union[str, Path]],
+        vocabularies: Tuple[str, ...],
+        k: int,
+        ef_search: int,
+        size: int,
     ) -> None:
-        self.path, self.vocabularies, self.k, self.size = path, vocabularies, k, size
+        self.path, self.vocabularies = path, vocabularies
+        self.k, self.ef_search, self.size = k, ef_search, size
         self._base: Optional[ConceptBase] = None
         self._memory: OrderedDict[Key, List[Linked]] = OrderedDict()
         self._reach: Dict[str, List[Tuple[str, int]]] = {}
@@ -81,7 +89,7 @@ class Linker:
                     "its folder: linker.path in the config of 'clinbert_linker', or "
                     "nlp.get_pipe('clinbert_linker').linker.load(FOLDER)."
                 )
-            self._base = ConceptBase(self.path)
+            self._base = ConceptBase(self.path, self.ef_search)
         return self._base
 
     def has_base(self) -> bool:
@@ -95,9 +103,9 @@ class Linker:
         RAISES (ValueError): no base there.
         """
         if isinstance(source, bytes):
-            self._base = ConceptBase.from_bytes(source)
+            self._base = ConceptBase.from_bytes(source, self.ef_search)
         else:
-            self._base = ConceptBase(source)
+            self._base = ConceptBase(source, self.ef_search)
         self._memory.clear()
         self._reach.clear()
 
@@ -118,7 +126,7 @@ class Linker:
         packed = state.pop("packed")
         self.__dict__.update(state)
         if packed is not None:
-            self._base = ConceptBase.from_bytes(packed)
+            self._base = ConceptBase.from_bytes(packed, self.ef_search)
 
     def rank(self, requests: Sequence[Request]) -> List[List[Linked]]:
         """Rank concepts.

@@ -13,6 +13,7 @@ INDEX, VECTORIZER = "nmslib_index.bin", "tfidf_vectorizer.joblib"
 VECTORS, ALIASES = "tfidf_vectors_sparse.npz", "concept_aliases.json"
 NEEDED = (KB, FORMS, LINKS, CARD, INDEX, VECTORIZER, VECTORS, ALIASES)
 MOST_ALIKE = 20  # names of the same words, at most
+EF_SEARCH = 500  # scispaCy's default, 200, misses the nearest name of one mention in thirty
 STEPS = 3  # from a concept to one of the wanted vocabularies
 SURE = {"free": 1.0, "bag": 0.9, "salt": 0.9}  # similarity of names that are alike by their words
 
@@ -36,15 +37,16 @@ class ConceptBase:
     it is made of. ranker (Optional[Dict]): weights that were fitted on it.
     """
 
-    def __init__(self, folder: Union[str, Path]) -> None:
+    def __init__(self, folder: Union[str, Path], ef_search: int = EF_SEARCH) -> None:
         """Load a base. Nothing is downloaded.
 
         folder (Union[str, Path]): folder that `clinbert build-kb` wrote.
+        ef_search (int): how far scispaCy's index is searched.
         RAISES (ValueError): it is none.
         """
         self.folder = check_base(folder)
         self._packed: Optional[bytes] = None
-        self.generator = _load_generator(self.folder)
+        self.generator = _load_generator(self.folder, ef_search)
         self.links = {id_: Link(*row) for id_, row in json.loads(self._text(LINKS)).items()}
         forms = srsly.read_msgpack(self.folder / FORMS)
         self.rarity: Dict[str, float] = forms["rarity"]
@@ -82,7 +84,7 @@ class ConceptBase:
         YIELDS (Tuple[str, str, float]): concept, name, similarity.
         """
         for alias in self._alike[form].get(words, ())[:MOST_ALIKE]:
-            for id_ in self.generator.kb.alias_to_cuis[alias]:
+            for id_ in sorted(self.generator.kb.alias_to_cuis[alias]):
                 yield id_, alias, SURE[form]
 
     def reach(self, id_: str, vocabularies: Sequence[str]) -> List[Tuple[str, int]]:
@@ -133,11 +135,15 @@ class ConceptBase:
         return srsly.msgpack_dumps({name: (self.folder / name).read_bytes() for name in names})
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "ConceptBase":
-        """Load a packed base. data (bytes): what `to_bytes` gave. RETURNS (ConceptBase): it."""
+    def from_bytes(cls, data: bytes, ef_search: int = EF_SEARCH) -> "ConceptBase":
+        """Load a packed base.
+
+        data (bytes): what `to_bytes` gave. ef_search (int): as in `__init__`.
+        RETURNS (ConceptBase): it.
+        """
         with tempfile.TemporaryDirectory(prefix="clinbert-kb-") as folder:
             unpack(data, Path(folder))
-            base = cls(folder)
+            base = cls(folder, ef_search)
         base._packed = data
         return base
 
@@ -168,11 +174,11 @@ def check_base(folder: Union[str, Path]) -> Path:
     return folder
 
 
-def _load_generator(folder: Path) -> Any:
+def _load_generator(folder: Path, ef_search: int) -> Any:
     from scispacy.candidate_generation import CandidateGenerator, LinkerPaths
     from scispacy.linking_utils import KnowledgeBase
 
-    aliases, vectorizer, index = LinkerPaths.from_directory(str(folder)).load()
+    aliases, vectorizer, index = LinkerPaths.from_directory(str(folder)).load(ef_search=ef_search)
     return CandidateGenerator(index, vectorizer, aliases, KnowledgeBase(str(folder / KB)))
 
 

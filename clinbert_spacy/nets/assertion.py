@@ -12,8 +12,9 @@ class EntityContext(nn.Module):
     The entity asks, the tokens around it answer: attention over a window, in which each token
     carries where it stands and which cue it belongs to.
 
-    n_in: width of a token vector; hidden: of all inner vectors; heads: of the attention;
-    n_places, n_cues, n_labels, n_sections, n_rules: sizes of the tables of features.
+    n_in: width of a token vector; hidden: of all inner vectors; heads: of the attention; sizes:
+    of the tables of features; dropout: in the head; hide: share of tokens, and of entities' own
+    words, that are hidden in training, so that it reads the context and not the name.
     """
 
     def __init__(
@@ -23,8 +24,10 @@ class EntityContext(nn.Module):
         heads: int,
         sizes: Dict[str, int],
         dropout: float,
+        hide: float,
     ) -> None:
         super().__init__()
+        self.hide = hide
         self.entity = nn.Linear(n_in, hidden)
         self.token = nn.Linear(n_in, hidden)
         self.place = nn.Embedding(sizes["places"], hidden)
@@ -33,31 +36,42 @@ class EntityContext(nn.Module):
         self.section = nn.Embedding(sizes["sections"], hidden)
         self.rule = nn.Linear(sizes["rules"], hidden, bias=False)
         self.attention = nn.MultiheadAttention(hidden, heads, batch_first=True)
+        self.join = nn.Linear(4 * hidden, hidden)
         self.norm = nn.LayerNorm(hidden)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, vectors: Tensor, asked: Dict[str, Tensor]) -> Tensor:
         """(S,hidden) of token vectors (N,n_in) and the questions of `AssertionNet`."""
-        tokens = self.token(vectors)
+        vectors = self._hide(vectors, self.hide / 2)
         window, mask = asked["window"], asked["mask"]
         inside = (asked["inside"] & mask).unsqueeze(-1)
         mean = (vectors[window] * inside).sum(1) / inside.sum(1).clamp(min=1)
-        entity = self.entity(mean) + self.label(asked["label"])
-        around = tokens[window] + self.place(asked["place"]) + self.cue(asked["cue"])
+        label = self.label(asked["label"])
+        entity = self.entity(self._hide(mean, self.hide)) + label
+        around = self.token(vectors)[window] + self.place(asked["place"]) + self.cue(asked["cue"])
         found, _ = self.attention(
             entity.unsqueeze(1), around, around, key_padding_mask=~mask, need_weights=False
         )
-        given = self.section(asked["section"]) + self.rule(asked["rule"])
-        joined: Tensor = self.norm(torch.relu(entity + found.squeeze(1) + given))
-        return self.dropout(joined)
+        given = [self.section(asked["section"]) + label, self.rule(asked["rule"])]
+        joined = self.dropout(torch.cat([entity, found.squeeze(1), *given], dim=1))
+        result: Tensor = self.norm(torch.relu(self.join(joined)))
+        return result
+
+    def _hide(self, rows: Tensor, share: float) -> Tensor:
+        """Zero whole rows in training."""
+        if not self.training or not share:
+            return rows
+        return rows * (torch.rand(len(rows), 1, device=rows.device) >= share)
 
 
 class AssertionNet(nn.Module):
     """Entities -> scores of the values of each axis.
 
     Questions by name, for S entities and windows of M tokens: `window` (S,M) tokens, `mask` (S,M),
-    `inside` (S,M), `place` (S,M), `cue` (S,M,cues), `label` (S,), `section` (S,), `rule` (S,rules),
-    `same` (S,S): share of each other entity of the same words in the note, zero without one.
+    `inside` (S,M), `place` (S,M), `cue` (S,M,cues), `label` (S,), `section` (S,), `rule` (S,values)
+    what the rules say, `same` (S,S): share of each other entity of the same words in the note.
+
+    The rules' answers also go to the scores directly: the network learns where they err.
     """
 
     def __init__(
@@ -68,17 +82,20 @@ class AssertionNet(nn.Module):
         hidden: int,
         heads: int,
         dropout: float,
+        hide: float,
+        trust: float,
     ) -> None:
         super().__init__()
-        self.context = EntityContext(n_in, hidden, heads, sizes, dropout)
-        self.others = nn.Linear(hidden, hidden, bias=False)
-        self.hidden = nn.Linear(hidden, hidden)
+        self.context = EntityContext(n_in, hidden, heads, sizes, dropout, hide)
+        self.others = nn.Linear(2 * hidden, hidden)
         self.dropout = nn.Dropout(dropout)
-        self.outputs = nn.ModuleList(nn.Linear(hidden, n) for n in values)
+        self.output = nn.Linear(hidden, sum(values))
+        self.trust = nn.Parameter(torch.full((sum(values),), trust))
 
     def forward(self, vectors: Tensor, asked: Dict[str, Tensor]) -> Tensor:
         """(S, sum of values) scores, the axes one after another."""
         own = self.context(vectors, asked)
-        shared = self.others(asked["same"] @ own)
-        hidden = self.dropout(torch.relu(self.hidden(own + shared)) + own)
-        return torch.cat([output(hidden) for output in self.outputs], dim=1)
+        both = self.dropout(torch.cat([own, asked["same"] @ own], dim=1))
+        joined = own + torch.relu(self.others(both))
+        scores: Tensor = self.output(self.dropout(joined)) + asked["rule"] * self.trust
+        return scores

@@ -52,7 +52,7 @@ def make_reader(transformer_config):
                 "pooling": {"@layers": "reduce_mean.v1"},
             }
             head = {"@architectures": "clinbert.AssertionClassifier.v1", "tok2vec": listener}
-            config = {"model": {**head, "hidden": 32, "heads": 2, "dropout": 0.0, **model}} | (
+            config = {"model": {**head, "hidden": 32, "heads": 2, "dropout": 0.0, "hide": 0.0, **model}} | (
                 config or {}
             )
         nlp.add_pipe("clinbert_assertion", config=config or {})
