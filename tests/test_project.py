@@ -207,6 +207,10 @@ def test_configs_build(path, checkpoint, make_nlp, make_examples, tmp_path):
     expected = {
         "bench_ade_cpu.cfg": ["clinbert_transformer", "textcat"],
         "sections_cpu.cfg": ["clinbert_sentences", "clinbert_sections"],
+        "reading_cpu.cfg": [
+            "clinbert_transformer", "clinbert_sentences", "clinbert_sections", "clinbert_ner",
+            "clinbert_assertion",
+        ],
     }
     assert nlp.pipe_names == expected.get(path.name, ["clinbert_transformer", "clinbert_ner"])
     filled = nlp.config.interpolate()
