@@ -57,14 +57,15 @@ def link_fit(
     from .training.linking_fit import Case, fit_ranker
 
     linker = ConceptLinker(base, tuple(vocabulary or MESH_AND_OMIM))
-    cases, names = [], []
+    cases, names = [], {}
     for value in corpus:
         name, folder = split_corpus(value)
-        names.append(f"{name}:train")
+        names[f"{name}:train"] = _sha256(name, folder, "train")
         for case in read_cases(linker, name, folder, "train"):
             if len(case.gold) == 1:
                 cases.append(Case(case.request, case.gold[0]))
-    ranker = {**fit_ranker(linker, cases), "fitted_on": names, "command": command_line()}
+    # no command in it: the file travels with the base, and paths of a machine must not
+    ranker = {**fit_ranker(linker, cases), "fitted_on": names}
     target = output or base / RANKER
     write_text(target, json.dumps(ranker, indent=2) + "\n")
     rows = [(x, f"{w:.2f}") for x, w in zip(ranker["features"], ranker["weights"])]

@@ -37,7 +37,8 @@ def read_negex(path: Union[str, Path], encoding: str = "latin-1") -> Iterator[An
         if number == 1 or not any(row):
             continue
         if len(row) < len(COLUMNS):
-            raise broken(path, number, f"{len(COLUMNS)} columns ({', '.join(COLUMNS)})", str(len(row)))
+            expected = f"{len(COLUMNS)} columns ({', '.join(COLUMNS)})"
+            raise broken(path, number, expected, str(len(row)))
         span = find_words(row[2], row[1])
         mentions = (Mention("T1", LABEL, (span,), attributes=_attributes(row)),) if span else ()
         yield AnnotatedNote(row[0].strip() or str(number), row[2], mentions)

@@ -180,7 +180,7 @@ class Linker:
             for target, steps in self._reached(id_):
                 listed = not self.vocabularies or base.is_listed(target, self.vocabularies)
                 link, entity = base.links[id_], base.entity(target)
-                n_names = len(entity.aliases) + 1
+                n_names = len(entity.aliases) + len(base.links[target].also) + 1
                 names = Names(
                     aliases, link.own, link.headings, entity.types, steps, n_names, listed
                 )

@@ -12,7 +12,7 @@ FEATURES = (
     "steps", "written", "known", "finding", "listed",
 )  # fmt: skip
 RARE = 12.0  # weight of a word that no name has
-MANY = 30  # names of a concept that everybody speaks of
+MANY = 30  # names and ids of a concept that everybody speaks of
 
 
 class Names(NamedTuple):
@@ -23,7 +23,7 @@ class Names(NamedTuple):
     headings (Collection[str]): those that some ontology prefers.
     kinds (Collection[str]): what the concept is.
     steps (int): steps from the concept that bears the names to the one that is proposed.
-    n_names (int): how many names it has.
+    n_names (int): how many names and ids it has, a sign of how well known it is.
     listed (bool): the ontology of its id holds it, and does not only get referred to.
     """
 

@@ -170,7 +170,8 @@ def _write_index(output: Path) -> List[str]:
     """Vectors and neighbours of names, in the files that scispaCy's `LinkerPaths` loads.
 
     scispaCy's own `create_tfidf_ann_index` asks for scipy below 1.11, as it keeps vectors in half
-    precision, and leaves every letter group of a small base out.
+    precision, and leaves every letter group of a small base out. Names of rare letter groups alone,
+    such as "CKD", have no vector: they are returned with the others, and found by their words.
     """
     import joblib
     import nmslib
@@ -178,13 +179,13 @@ def _write_index(output: Path) -> List[str]:
     from scispacy.linking_utils import KnowledgeBase
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    names = sorted(KnowledgeBase(str(output / KB)).alias_to_cuis)
+    every = sorted(KnowledgeBase(str(output / KB)).alias_to_cuis)
     vectorizer = TfidfVectorizer(
-        **GRAMS, min_df=RARE if len(names) >= SMALL else 1, dtype=numpy.float32
+        **GRAMS, min_df=RARE if len(every) >= SMALL else 1, dtype=numpy.float32
     )
-    vectors = vectorizer.fit_transform(names).tocsr()
+    vectors = vectorizer.fit_transform(every).tocsr()
     filled = numpy.diff(vectors.indptr) > 0  # nmslib cannot hold a vector without a number
-    names, vectors = [x for x, keep in zip(names, filled) if keep], vectors[filled]
+    names, vectors = [x for x, keep in zip(every, filled) if keep], vectors[filled]
     joblib.dump(vectorizer, output / VECTORIZER)
     scipy.sparse.save_npz(output / VECTORS, vectors)
     write_text(output / ALIASES, json.dumps(names, ensure_ascii=True))
@@ -194,7 +195,7 @@ def _write_index(output: Path) -> List[str]:
     index.addDataPointBatch(vectors)
     index.createIndex(GRAPH)
     index.saveIndex(str(output / INDEX))
-    return names
+    return every
 
 
 def _write_forms(aliases: Sequence[str], output: Path) -> None:

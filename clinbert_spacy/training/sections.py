@@ -10,7 +10,6 @@ from spacy.training import Example
 from ..attributes import SECTIONS_KEY
 from .section_texts import READERS, Part, Variation, write
 
-
 KEYS = {"corpus", "path", "limit", "repeat", "licence"}
 
 

@@ -113,7 +113,8 @@ def test_commands(corpus, base, tmp_path):
     done = run("link-fit", base, "--corpus", f"ncbi={corpus}")
     assert done.exit_code == 0, done.output
     ranker = json.loads((base / "ranker.json").read_text("utf8"))
-    assert ranker["fitted_on"] == ["ncbi:train"] and ranker["with_right_candidate"] == 5
+    assert list(ranker["fitted_on"]) == ["ncbi:train"] and ranker["with_right_candidate"] == 5
+    assert str(corpus) not in json.dumps(ranker)
     output = tmp_path / "score.json"
     done = run("link-score", base, "--corpus", "ncbi", "--data", corpus, "--output", output)
     assert done.exit_code == 0, done.output

@@ -52,9 +52,8 @@ def make_reader(transformer_config):
                 "pooling": {"@layers": "reduce_mean.v1"},
             }
             head = {"@architectures": "clinbert.AssertionClassifier.v1", "tok2vec": listener}
-            config = {"model": {**head, "hidden": 32, "heads": 2, "dropout": 0.0, "hide": 0.0, **model}} | (
-                config or {}
-            )
+            small = {"hidden": 32, "heads": 2, "dropout": 0.0, "hide": 0.0}
+            config = {"model": {**head, **small, **model}, **(config or {})}
         nlp.add_pipe("clinbert_assertion", config=config or {})
         return nlp
 

@@ -10,7 +10,7 @@ from clinbert_spacy.corpora.concept_tables import read_concepts
 from clinbert_spacy.corpora.files import CorpusError
 from clinbert_spacy.models.linking_base import KB, LINKS, NEEDED, ConceptBase, check_base
 from clinbert_spacy.models.linking_words import bag_of, expansions, order_free, same_root
-from clinbert_spacy.training import kb_entries
+from clinbert_spacy.training import kb, kb_entries
 from clinbert_spacy.training.graph import build_graph
 from clinbert_spacy.training.kb import read_source, write_base
 from clinbert_spacy.training.kb_entries import with_written
@@ -86,6 +86,14 @@ def test_the_card(tmp_path):
     assert set(card["files"]) == set(NEEDED) - {"card.json"}
     assert all(x["bytes"] > 0 and len(x["sha256"]) == 64 for x in card["files"].values())
     assert card["build_s"] >= 0 and card["load_s"] >= 0 and card["peak_mb"] > 0
+
+
+def test_names_without_a_vector_are_found_by_their_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(kb, "SMALL", 0)
+    monkeypatch.setattr(kb, "RARE", 3)
+    base = ConceptBase(write_kb(tmp_path / "kb"))
+    assert base.near(["MGS"], 5) == [{}]
+    assert list(base.alike("free", order_free("MGS"))) == [("X:5", "MGS", 1.0)]
 
 
 def test_a_folder_that_is_no_base(tmp_path):
