@@ -41,6 +41,11 @@ RARE, SMALL = 10, 5000
 # A smaller graph than scispaCy's (M 100, efConstruction 2000), which takes half an hour for
 # 100,000 names on two cores. One thread makes the same graph each time.
 GRAPH = {"M": 24, "efConstruction": 200, "post": 0, "indexThreadQty": 1}
+WRITTEN = {
+    "title": "names written by hand (lexicon_rules.json, linking_rules.json), with errors on the "
+    "training parts of the NCBI disease corpus and BC5CDR in view",
+    "licence": "MIT",
+}
 LIBRARIES = ("scispacy", "nmslib-metabrainz", "scikit-learn", "scipy")
 
 
@@ -70,11 +75,12 @@ def read_source(path: Union[str, Path], duplicates: str = "error", written: bool
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         about = {"title": path.name, "licence": "that of the table", "sha256": digest}
         return Built(from_terms(read_concepts(path, duplicates)), {path.stem: about})
+    by_hand = {"written_names": WRITTEN} if written else {}
     if (path / CONCEPTS).is_file():
-        return Built(from_graph(path, written), _graph_sources(path))
+        return Built(from_graph(path, written), {**_graph_sources(path), **by_hand})
     found, _ = find_sources(path)
     entries = from_ontologies(path, list(read_ontologies(path)), written)
-    return Built(entries, {name: _ontology(path, name) for name in found})
+    return Built(entries, {**{name: _ontology(path, name) for name in found}, **by_hand})
 
 
 def _ontology(path: Path, name: str) -> Dict[str, Any]:

@@ -140,6 +140,8 @@ def test_names_by_hand_can_be_left_out(tmp_path, monkeypatch):
     assert "dry mouth" in with_written(["Xerostomia"])
     monkeypatch.setattr(kb_entries, "_written", lambda: {"gorbitis": ["gorb rot"]})
     folder = write_ontologies(tmp_path / "ontologies")
+    assert "written_names" in read_source(folder).sources
+    assert "written_names" not in read_source(folder, written=False).sources
     names = entry(read_source(folder), "DOID:1").names
     assert names == (*entry(read_source(folder, written=False), "DOID:1").names, "gorb rot")
 
