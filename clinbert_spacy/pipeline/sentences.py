@@ -6,6 +6,7 @@ import warnings
 from importlib.resources import files
 from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional
 
+import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
 
@@ -15,6 +16,8 @@ TERMINAL = ".!?:"
 SHORTEST, LONGEST = 40, 130
 # Wrapped lines are ragged: a small letter goes on even if its word would have fitted in this room.
 SLACK = 25
+# Characters before a full stop that decide whether a sentence ends there.
+LOOK_BACK = 80
 
 LINE = re.compile(r"[^\r\n]*\S")
 BULLET = re.compile(
@@ -128,6 +131,7 @@ def mark_sentences(doc: Doc, starts: Iterable[int]) -> None:
     """
     wanted = sorted(starts)
     position = 0
+    marks = []
     for token in doc:
         end = token.idx + len(token)
         begins = token.i == 0
@@ -135,7 +139,9 @@ def mark_sentences(doc: Doc, starts: Iterable[int]) -> None:
             # what stands before the first sentence is white space: part of it
             begins = begins or position > 0
             position += 1
-        token.is_sent_start = begins
+        marks.append(1 if begins else -1)
+    # not `token.is_sent_start`, which reads the whole note for each token
+    doc.from_array(["SENT_START"], numpy.array(marks, dtype="int64").astype("uint64"))
 
 
 def find_sentences(text: str, words: Words) -> List[int]:
@@ -202,21 +208,23 @@ def find_stops(line: str, words: Words) -> Iterator[int]:
     YIELDS (int): Offsets of their first characters.
     """
     for match in STOP.finditer(line):
-        if _ends(line[: match.start()], match.group(1), line[match.end() :], words):
+        # not all that stands before: a note may be one line of a million characters
+        before = line[max(0, match.start() - LOOK_BACK) : match.start()]
+        if _ends(before, match.group(1), line[match.end()], words):
             yield match.end()
 
 
 def _ends(before: str, mark: str, after: str, words: Words) -> bool:
-    """Say whether a sentence ends at a mark between two parts of a line."""
-    capital = after[0].isascii() and after[0].isupper()
+    """Say whether a sentence ends at a mark between a part of a line and a character."""
+    capital = after.isascii() and after.isupper()
     if mark != ".":
-        return not after[0].islower()
+        return not after.islower()
     word = before.rsplit(None, 1)[-1].lstrip("([\"'") if before.strip() else ""
     head = before[: len(before) - len(word)]
     small = word.lower()
     if small in words.never_end or (small in words.rarely_end and not capital):
         return False
-    if small in words.before_number and after[0].isdigit():
+    if small in words.before_number and after.isdigit():
         return False
     if len(word) == 1 and word.isupper():
         # an initial or a genus (C. difficile), not the end of "hepatitis B." or "6/12 L."

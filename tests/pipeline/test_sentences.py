@@ -7,7 +7,12 @@ import spacy
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from clinbert_spacy.pipeline.sentences import find_sentences, load_words
+from clinbert_spacy.pipeline.sentences import (
+    find_sentences,
+    find_stops,
+    load_words,
+    mark_sentences,
+)
 
 WRAPPED = (
     "|HPI: 61M w/ seropositive RA on methotrexate weekly, presents with\n"
@@ -99,7 +104,35 @@ def test_scores(nlp):
     assert nlp.evaluate([Example(nlp.make_doc(doc.text), doc)])["sents_f"] == 1.0
 
 
-def test_linear_in_the_text():
-    line = "Seen by Dr. Abara. No rash\n"
-    short, long = len(starts(line * 10)), len(starts(line * 1000))
-    assert long == 100 * short
+class Watched(str):
+    """A line that counts the characters that are cut out of it."""
+
+    def __getitem__(self, key):
+        part = super().__getitem__(key)
+        self.copied = getattr(self, "copied", 0) + len(part)
+        return part
+
+
+def test_a_stop_looks_back_a_little_way_only():
+    sentence = "Seen by Dr. Abara. "
+    lines = [Watched(sentence * n + "x") for n in (100, 1000)]
+    found = [len(list(find_stops(line, load_words()))) for line in lines]
+    assert found == [100, 1000]
+    assert lines[1].copied < 11 * lines[0].copied
+
+
+class AskedDoc(Doc):
+    """A Doc that counts how often all of it is read."""
+
+    asked = 0
+
+    def has_annotation(self, *args, **kwargs):
+        type(self).asked += 1
+        return super().has_annotation(*args, **kwargs)
+
+
+def test_marks_without_reading_the_note_for_each_token():
+    doc = AskedDoc(spacy.blank("en").vocab, words=["a", "."] * 50)
+    mark_sentences(doc, range(0, 200, 20))
+    assert [token.i for token in doc if token.is_sent_start] == list(range(0, 100, 10))
+    assert AskedDoc.asked <= 1
