@@ -1,6 +1,19 @@
 """Every custom attribute of the package in one table, and the getters behind them."""
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type, Union
+from functools import cache
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    Union,
+)
 
 from spacy.tokens import Doc, Span
 
@@ -137,12 +150,10 @@ def assertion_of(span: Span, kind: str, axis: str) -> Any:
     return None
 
 
+@cache
 def assertion_getter(axis: str) -> Callable[[Span], Optional[str]]:
     """Make the getter of an axis. RETURNS (Callable): From a span to its value, or None."""
-    return GETTERS.setdefault(axis, lambda span: assertion_of(span, "values", axis))
-
-
-GETTERS: Dict[str, Callable[[Span], Optional[str]]] = {}
+    return lambda span: assertion_of(span, "values", axis)
 
 
 def assertion(span: Span) -> Optional[str]:
@@ -174,14 +185,19 @@ def assertion_cue(span: Span) -> Optional[Span]:
     """
     cues = {axis: assertion_of(span, "cues", axis) for axis in AXES}
     values = {axis: assertion_of(span, "values", axis) for axis in AXES}
-    named = sorted(
-        (axis for axis in AXES if cues[axis]),
-        key=lambda axis: PRIORITY.index(values[axis]) if values[axis] in PRIORITY else -1,
-    )
-    if not named:
-        return None
-    start, end = cues[named[0]]
-    return Span(span.doc, start, end, label=named[0])
+    axis = deciding_axis(values, cues)
+    return None if axis is None else Span(span.doc, *cues[axis], label=axis)
+
+
+def deciding_axis(values: Mapping[str, Any], cues: Mapping[str, Any]) -> Optional[str]:
+    """Choose the axis whose cue is shown for an entity.
+
+    values (Mapping[str, Any]): Values by axis. cues (Mapping[str, Any]): Token ranges by axis.
+    RETURNS (Optional[str]): The axis that `assertion` names, or the drug's; None without a cue.
+    """
+    ranks = {value: rank for rank, value in enumerate(PRIORITY)}
+    named = (axis for axis in AXES if cues.get(axis))
+    return min(named, key=lambda axis: ranks.get(values.get(axis), -1), default=None)
 
 
 def section_name(span: Span) -> Optional[str]:
@@ -190,10 +206,24 @@ def section_name(span: Span) -> Optional[str]:
     span (Span): Any span.
     RETURNS (Optional[str]): Its normalised name; None without sections.
     """
-    for section in span.doc.spans.get(SECTIONS_KEY) or ():
-        if section.start <= span.start < section.end:
-            return str(section.label_)
-    return None
+    return section_names_of(span.doc, [span])[0]
+
+
+def section_names_of(doc: Doc, spans: Sequence[Span]) -> List[Optional[str]]:
+    """Look up the sections that spans begin in, in one pass.
+
+    doc (Doc): An annotated note. spans (Sequence[Span]): In order of their starts.
+    RETURNS (List[Optional[str]]): Normalised names; None outside of any section.
+    """
+    sections = iter(doc.spans.get(SECTIONS_KEY) or ())
+    current = next(sections, None)
+    names = []
+    for span in spans:
+        while current is not None and current.end <= span.start:
+            current = next(sections, None)
+        inside = current is not None and current.start <= span.start
+        names.append(str(current.label_) if inside else None)
+    return names
 
 
 ATTRIBUTES = (

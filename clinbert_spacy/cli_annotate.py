@@ -7,15 +7,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Tuple, Union
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from .attributes import (
-    ASSERTION_KEY,
-    AXES,
-    CONCEPTS_KEY,
-    SECTIONS_KEY,
-    assertion_cue,
-    assertion_of,
-    concepts,
-)
+from .attributes import ASSERTION_KEY, AXES, CONCEPTS_KEY, SECTIONS_KEY, deciding_axis
 from .cli_notes import Note
 from .evaluation.highlight import entities_of
 from .evaluation.report import ExampleNote
@@ -82,17 +74,25 @@ def said_of(doc: Doc) -> Dict[Tuple[int, int], Dict[str, Any]]:
         decided), `concepts` (id, name, score); only what there is.
     """
     found: Dict[Tuple[int, int], Dict[str, Any]] = {}
-    for span in doc.spans.get(ASSERTION_KEY) or ():
-        values = {axis: assertion_of(span, "values", axis) for axis in AXES}
-        cue = assertion_cue(span)
-        row = {axis: value for axis, value in values.items() if value is not None}
-        if cue is not None:
+    # columns, not the getters of a span, each of which searches its group
+    for span, values, cues in _columns(doc, ASSERTION_KEY, "values", "cues"):
+        row: Dict[str, Any] = {axis: values[axis] for axis in AXES if axis in values}
+        axis = deciding_axis(values, cues)
+        if axis is not None:
+            cue = doc[slice(*cues[axis])]
             row["cue"] = [cue.start_char, cue.end_char]
         found[(span.start_char, span.end_char)] = row
-    for span in doc.spans.get(CONCEPTS_KEY) or ():
-        row = found.setdefault((span.start_char, span.end_char), {})
-        row["concepts"] = concepts(span)
+    for span, rows in _columns(doc, CONCEPTS_KEY, "concepts"):
+        said = found.setdefault((span.start_char, span.end_char), {})
+        said["concepts"] = [dict(concept) for concept in rows]
     return found
+
+
+def _columns(doc: Doc, key: str, *names: str) -> Iterator[Tuple[Any, ...]]:
+    """Spans of a group with what its attrs say of each; none where a column is missing."""
+    group = doc.spans.get(key)
+    if group is not None and all(name in group.attrs for name in names):
+        yield from zip(group, *(group.attrs[name] for name in names))
 
 
 def _sections(doc: Doc) -> Dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy
 from numpy.typing import NDArray
 from spacy.tokens import Doc
 
-from ..attributes import ASSERTION_KEY, AXES, SECTIONS_KEY
+from ..attributes import ASSERTION_KEY, AXES
 
 LABELS = ("", "DISEASE", "SYMPTOM", "DRUG")
 # Distances in tokens from the entity that get a place of their own.
@@ -62,7 +62,10 @@ def ask(docs: Sequence[Doc], sections: Sequence[str], reach: int) -> Questions:
         counts.append(len(found))
         rows.extend(found)
         shift += len(doc)
-    return Questions(counts, _stack(rows, counts) if rows else {})
+    if not rows:
+        return Questions(counts, {})
+    cues = numpy.concatenate([_cue_table(doc) for doc in docs])
+    return Questions(counts, {"cue": cues, **_stack(rows, counts)})
 
 
 def _ask_note(
@@ -73,7 +76,6 @@ def _ask_note(
         return []
     sentence = numpy.cumsum([bool(token.is_sent_start) for token in doc])
     words = numpy.array([token.i for token in doc if not token.is_space], dtype="int64")
-    cues = _cue_table(doc, group.attrs["cue_roles"])
     number = {name: i + 1 for i, name in enumerate(sections)}
     rows = []
     for span, section, rules in zip(group, group.attrs["sections"], group.attrs["rules"]):
@@ -82,7 +84,6 @@ def _ask_note(
             "window": window + shift,
             "inside": (window >= span.start) & (window < span.end),
             "place": _places(window, span.start, span.end, sentence),
-            "cue": cues[window],
             "label": LABELS.index(span.label_) if span.label_ in LABELS else 0,
             "section": number.get(section, 0),
             "rule": _rules(rules),
@@ -110,8 +111,10 @@ def _places(window: NDArray, start: int, end: int, sentence: NDArray) -> NDArray
     return distance * SENTENCES + side
 
 
-def _cue_table(doc: Doc, cues: Sequence[Tuple[int, int, Sequence[str]]]) -> NDArray:
+def _cue_table(doc: Doc) -> NDArray:
     """(tokens, roles): which roles of cues each token has."""
+    group = doc.spans.get(ASSERTION_KEY)
+    cues = group.attrs["cue_roles"] if group is not None and len(group) else []
     table = numpy.zeros((len(doc), len(ROLES)), dtype="float32")
     number = {role: i for i, role in enumerate(ROLES)}
     for start, end, roles in cues:
@@ -131,11 +134,10 @@ def _stack(rows: List[Dict[str, Any]], counts: Sequence[int]) -> Arrays:
     arrays: Arrays = {"mask": numpy.zeros((len(rows), width), dtype=bool)}
     for name, kind in (("window", "int64"), ("inside", "bool"), ("place", "int64")):
         arrays[name] = numpy.zeros((len(rows), width), dtype=kind)
-    arrays["cue"] = numpy.zeros((len(rows), width, len(ROLES)), dtype="float32")
     for i, row in enumerate(rows):
         length = len(row["window"])
         arrays["mask"][i, :length] = True
-        for name in ("window", "inside", "place", "cue"):
+        for name in ("window", "inside", "place"):
             arrays[name][i, :length] = row[name]
     for name in ("label", "section"):
         arrays[name] = numpy.array([row[name] for row in rows], dtype="int64")
@@ -144,20 +146,8 @@ def _stack(rows: List[Dict[str, Any]], counts: Sequence[int]) -> Arrays:
     return arrays
 
 
-def _same(words: List[Tuple], counts: Sequence[int]) -> NDArray:
-    """(S,S) shares of the other mentions of the same words in the same note."""
-    note = numpy.repeat(numpy.arange(len(counts)), counts)
+def _same(words: List[Tuple], counts: Sequence[int]) -> NDArray[numpy.int64]:
+    """(S,) numbers; the mentions of the same words in the same note have the same one."""
+    note = numpy.repeat(numpy.arange(len(counts)), counts).tolist()
     keys: Dict[Tuple, int] = {}
-    number = numpy.array([keys.setdefault((n, *w), len(keys)) for n, w in zip(note, words)])
-    same = (number[:, None] == number[None, :]).astype("float32")
-    numpy.fill_diagonal(same, 0.0)
-    return same / numpy.maximum(same.sum(1, keepdims=True), 1.0)
-
-
-def section_of(doc: Doc, start: int) -> str:
-    """Look up the section that a token stands in.
-
-    doc (Doc): a note. start (int): the token. RETURNS (str): its name, "" without sections.
-    """
-    group = doc.spans.get(SECTIONS_KEY)
-    return next((s.label_ for s in group or () if s.start <= start < s.end), "")
+    return numpy.array([keys.setdefault((n, *w), len(keys)) for n, w in zip(note, words)])

@@ -5,6 +5,9 @@ from typing import Dict, List
 import torch
 from torch import Tensor, nn
 
+# Entities whose contexts are in memory at a time: a note may have a hundred thousand.
+AT_ONCE = 2048
+
 
 class EntityContext(nn.Module):
     """A vector of an entity and of what stands around it.
@@ -43,12 +46,18 @@ class EntityContext(nn.Module):
     def forward(self, vectors: Tensor, asked: Dict[str, Tensor]) -> Tensor:
         """(S,hidden) of token vectors (N,n_in) and the questions of `AssertionNet`."""
         vectors = self._hide(vectors, self.hide / 2)
+        tokens = self.token(vectors) + self.cue(asked["cue"])
+        names = ("window", "mask", "inside", "place", "label", "section", "rule")
+        parts = zip(*(asked[name].split(AT_ONCE) for name in names))
+        return torch.cat([self._look(vectors, tokens, dict(zip(names, part))) for part in parts])
+
+    def _look(self, vectors: Tensor, tokens: Tensor, asked: Dict[str, Tensor]) -> Tensor:
         window, mask = asked["window"], asked["mask"]
         inside = (asked["inside"] & mask).unsqueeze(-1)
         mean = (vectors[window] * inside).sum(1) / inside.sum(1).clamp(min=1)
         label = self.label(asked["label"])
         entity = self.entity(self._hide(mean, self.hide)) + label
-        around = self.token(vectors)[window] + self.place(asked["place"]) + self.cue(asked["cue"])
+        around = tokens[window] + self.place(asked["place"])
         found, _ = self.attention(
             entity.unsqueeze(1), around, around, key_padding_mask=~mask, need_weights=False
         )
@@ -64,12 +73,22 @@ class EntityContext(nn.Module):
         return rows * (torch.rand(len(rows), 1, device=rows.device) >= share)
 
 
+def mean_of_others(rows: Tensor, group: Tensor) -> Tensor:
+    """(S,H) for each of the rows (S,H) the mean of the others of its group (S,), 0 if alone."""
+    n_groups = int(group.max()) + 1
+    sums = rows.new_zeros(n_groups, rows.shape[1]).index_add(0, group, rows)
+    counts = torch.bincount(group, minlength=n_groups)[group].unsqueeze(1) - 1
+    # alone: exactly 0, not what rounding leaves
+    return (sums[group] - rows) * (counts > 0) / counts.clamp(min=1)
+
+
 class AssertionNet(nn.Module):
     """Entities -> scores of the values of each axis.
 
     Questions by name, for S entities and windows of M tokens: `window` (S,M) tokens, `mask` (S,M),
-    `inside` (S,M), `place` (S,M), `cue` (S,M,cues), `label` (S,), `section` (S,), `rule` (S,values)
-    what the rules say, `same` (S,S): share of each other entity of the same words in the note.
+    `inside` (S,M), `place` (S,M), `label` (S,), `section` (S,), `rule` (S,values)
+    what the rules say, `same` (S,): a number for each note and words of an entity;
+    for N tokens `cue` (N,cues) which cues each belongs to.
 
     The rules' answers also go to the scores directly: the network learns where they err.
     """
@@ -95,7 +114,7 @@ class AssertionNet(nn.Module):
     def forward(self, vectors: Tensor, asked: Dict[str, Tensor]) -> Tensor:
         """(S, sum of values) scores, the axes one after another."""
         own = self.context(vectors, asked)
-        both = self.dropout(torch.cat([own, asked["same"] @ own], dim=1))
+        both = self.dropout(torch.cat([own, mean_of_others(own, asked["same"])], dim=1))
         joined = own + torch.relu(self.others(both))
         scores: Tensor = self.output(self.dropout(joined)) + asked["rule"] * self.trust
         return scores

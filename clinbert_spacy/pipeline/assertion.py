@@ -1,5 +1,6 @@
 """`clinbert_assertion`: has the patient the problem, is the drug taken, and which words say so."""
 
+from contextlib import contextmanager, nullcontext
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy
@@ -158,7 +159,7 @@ class ClinicalAssertion(TrainablePipe):
             )
         spans = sorted((e for e in entities if e.label_ in self.axes), key=lambda e: e.start)
         chronic = self.matcher.data["chronic"] if self.chronic_is_current else ()
-        names = [span._.clinbert_section or "" for span in spans]
+        names = [name or "" for name in attributes.section_names_of(doc, spans)]
         asked = [
             Asked(span, self.axes[span.label_], section, is_chronic(span, chronic))
             for span, section in zip(spans, names)
@@ -238,6 +239,15 @@ class ClinicalAssertion(TrainablePipe):
         rows = [gold_values(example) for example in examples]
         gold = {axis: _numbers(axis, rows) for axis in AXES}
         return self.model.attrs["loss"](self.model, scores, gold)
+
+    @contextmanager
+    def use_params(self, params: Any) -> Iterator[None]:
+        """Swap in averaged weights for the length of a block; without a model there are none.
+
+        params (dict): The optimizer's averages.
+        """
+        with self.model.use_params(params) if self.model is not None else nullcontext():
+            yield
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Serialise. RETURNS (bytes): The model's weights, if there is a model."""

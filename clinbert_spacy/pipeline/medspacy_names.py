@@ -1,6 +1,7 @@
 """What medspaCy's ConText calls our values, for code that was written for it."""
 
-from typing import Callable, Sequence
+from functools import cache
+from typing import Callable, Tuple
 
 from spacy.tokens import Span
 
@@ -21,7 +22,7 @@ def install_medspacy_names() -> None:
     RAISES (ValueError): medspaCy, or another package, holds one of the names.
     """
     for name, (axis, values) in MEDSPACY.items():
-        getter = attributes.GETTERS.setdefault(f"medspacy {name}", _is_one_of(axis, values))
+        getter = _is_one_of(axis, values)
         if not Span.has_extension(name):
             Span.set_extension(name, getter=getter)
         elif Span.get_extension(name)[2] is not getter:
@@ -31,5 +32,6 @@ def install_medspacy_names() -> None:
             )
 
 
-def _is_one_of(axis: str, values: Sequence[str]) -> Callable[[Span], bool]:
+@cache
+def _is_one_of(axis: str, values: Tuple[str, ...]) -> Callable[[Span], bool]:
     return lambda span: attributes.assertion_of(span, "values", axis) in values

@@ -12,6 +12,7 @@ from spacy.training import Example
 from clinbert_spacy.attributes import AXES
 from clinbert_spacy.evaluation.assertion import score_assertion
 from clinbert_spacy.models.assertion import split_axes
+from clinbert_spacy.nets.assertion import mean_of_others
 
 NOTE = "no rash , has fever . mother cough . stopped aspirin"
 GOLD = [
@@ -176,6 +177,31 @@ def test_gradients_reach_the_tokens(make_reader):
     }
     vectors = torch.randn(len(doc), 32, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: net(x, asked), (vectors,))
+
+
+def test_others_of_the_same_words():
+    rows = torch.arange(10.0).reshape(5, 2)
+    found = mean_of_others(rows, torch.tensor([0, 1, 0, 2, 0]))
+    assert found.tolist() == [[6.0, 7.0], [0.0, 0.0], [4.0, 5.0], [0.0, 0.0], [2.0, 3.0]]
+
+
+def test_contexts_a_part_at_a_time(trained, monkeypatch):
+    doc = ready(trained)
+    expected = doc.spans["clinbert_assertion"].attrs["scores"]
+    monkeypatch.setattr("clinbert_spacy.nets.assertion.AT_ONCE", 1)
+    found = ready(trained).spans["clinbert_assertion"].attrs["scores"]
+    for one, other in zip(expected, found):
+        assert {axis: pytest.approx(row, abs=1e-5) for axis, row in one.items()} == other
+
+
+def test_rules_stand_beside_what_is_trained(make_reader):
+    nlp = make_reader({"method": "model"})
+    nlp.add_pipe("clinbert_assertion", name="rules", config=RULES)
+    example = place(nlp, NOTE, GOLD)
+    optimizer = nlp.initialize(lambda: [example])
+    nlp.update([example], sgd=optimizer, annotates=["clinbert_sentences"])
+    with nlp.use_params(optimizer.averages):
+        assert ready(nlp).spans["clinbert_assertion"].attrs["values"][0]["presence"] == "absent"
 
 
 @pytest.mark.parametrize(
