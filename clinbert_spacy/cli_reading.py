@@ -29,7 +29,7 @@ def read_score(
 ) -> None:
     """Score what a pipeline reads of notes, beside other sentence splitters and the rules alone."""
     from .corpora.files import sha256_of
-    from .corpora.layers import read_notes
+    from .corpora.layers import LAYERS_FILE, read_notes
     from .evaluation.output import write_text
 
     check_path(data)
@@ -37,6 +37,11 @@ def read_score(
     if rules:
         add_rules(nlp)
     notes = [note for note in read_notes(data) if "layers" in note.meta]
+    if not notes:
+        raise ValueError(
+            f"No note in {data} has the layers that are scored (sections, sentences; file "
+            f"{LAYERS_FILE}). Name a folder like assets/notes/dev."
+        )
     result: Dict[str, Any] = {"command": command_line(), "notes": len(notes)}
     result["sha256"] = sha256_of("".join(note.text for note in notes))
     if "clinbert_sentences" in nlp.pipe_names:
@@ -174,8 +179,9 @@ def _sets_entities(nlp: Language, name: str) -> bool:
 def score_negex(nlp: Language, path: Path, batch_size: int) -> Dict[str, Any]:
     """Score negation and history on the NegEx test kit, its concepts given.
 
-    A sentence is a sentence here, as the kit cuts them. Its "historical" counts what is in the past
-    history, chronic diseases too: `history_rules` are the rules without our exception for those.
+    The pipeline cuts the kit's lines into sentences. The kit's "historical" counts what is in the
+    past history, chronic diseases too: `history_rules` are the rules without our exception for
+    those.
 
     nlp (Language): the pipeline. path (Path): a file of the kit. batch_size (int): lines a batch.
     RETURNS (Dict[str, Any]): `model` and `rules` by axis, `history_rules`, `not_placed`.

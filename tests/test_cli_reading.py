@@ -93,6 +93,14 @@ def test_rules_are_added_where_asked(data, tmp_path):
         assert set(found) - {"command", "notes", "sha256"} == expected
 
 
+def test_folder_without_layers(pipeline, tmp_path):
+    (tmp_path / "a.txt").write_text("No cough.", "utf8")
+    (tmp_path / "a.ann").write_text("", "utf8")
+    run = CliRunner().invoke(app, ["read-score", pipeline, "--data", str(tmp_path)])
+    assert run.exit_code == 1
+    assert "layers" in run.output and "assets/notes/dev" in run.output
+
+
 def test_broken_kit(pipeline, data, tmp_path):
     kit = tmp_path / "kit.txt"
     kit.write_text(HEADER + "1\tedema\n", "latin-1")

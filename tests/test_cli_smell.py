@@ -26,7 +26,9 @@ def run(*arguments):
     return CliRunner().invoke(app, ["smell-test", *map(str, arguments)])
 
 
-def test_perfect(perfect, tmp_path):
+def test_perfect(perfect, tmp_path, monkeypatch):
+    # what the user typed is what the process was started with
+    monkeypatch.setattr("sys.argv", ["clinbert", "smell-test", "my pipeline"])
     output = tmp_path / "smell.json"
     with clinbert_attributes():
         options = ["--adapter", "clinbert", "--min-safety", 1, "--output", output, "--show-failed"]
@@ -38,7 +40,7 @@ def test_perfect(perfect, tmp_path):
     assert "read as clinbert" in result.stdout
     record = json.loads(output.read_text("utf8"))
     assert record["sha256"] == read_items().sha256 and record["failed"] == {}
-    assert record["command"].startswith("clinbert ")
+    assert record["command"] == "clinbert smell-test 'my pipeline'"
     assert [row["category"] for row in record["rows"]][-2:] == ["safety", "all"]
 
 
