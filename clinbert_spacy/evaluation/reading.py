@@ -2,21 +2,16 @@
 
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
-import numpy
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from ..attributes import ASSERTION_KEY, AXES, SECTIONS_KEY
-from ..corpora.record import AnnotatedNote
+from ..corpora.record import ASSERTED, AnnotatedNote
 from .assertion import ByValue, add_values, summarise
-from .scorers import Counts, prf
+from .scorers import Counts, bootstrap, prf
 from .sections import score_sections
 
-# What the notes' own attributes are called here.
-NAMES = {
-    "Presence": "presence", "Experiencer": "experiencer", "Time": "time", "Status": "drug_status",
-}  # fmt: skip
 # A drug that is one of these and is called active: a wrong medication list.
 NOT_ACTIVE = ("stopped", "allergy", "not_taken")
 Judged = List[Tuple[Mapping[str, str], Mapping[str, str]]]
@@ -49,21 +44,8 @@ def summarise_counts(counts: Sequence[Counts]) -> Dict[str, Any]:
     for one in counts:
         whole.add(one)
     p, r, f = prf(whole)
-    return {"p": p, "r": r, "f": f, "n": whole.tp + whole.fn, "interval": bootstrap(counts)}
-
-
-def bootstrap(counts: Sequence[Counts], draws: int = 1000, seed: int = 0) -> List[float]:
-    """95 % interval of F1 over notes drawn with replacement.
-
-    counts (Sequence[Counts]): of each note. draws (int): how often. seed (int): of the draws.
-    RETURNS (List[float]): lower and upper end.
-    """
-    table = numpy.array([[c.tp, c.fp, c.fn] for c in counts], dtype="float64").reshape(-1, 3)
-    rng = numpy.random.default_rng(seed)
-    drawn = table[rng.integers(0, len(table), (draws, len(table)))].sum(1)
-    wanted = 2 * drawn[:, 0] + drawn[:, 1] + drawn[:, 2]
-    f = 2 * drawn[:, 0] / numpy.maximum(wanted, 1)
-    return [float(x) for x in numpy.percentile(f, [2.5, 97.5])]
+    interval = list(bootstrap([{"": one} for one in counts])["f"])
+    return {"p": p, "r": r, "f": f, "n": whole.tp + whole.fn, "interval": interval}
 
 
 def score_section_docs(
@@ -101,7 +83,7 @@ def place_entities(
     for mention in note.mentions:
         values = {
             axis: str(mention.attributes[name])
-            for name, axis in NAMES.items()
+            for name, axis in ASSERTED.items()
             if name in mention.attributes
         }
         span = doc.char_span(

@@ -13,7 +13,7 @@ from ..attributes import AXES
 from ..nets.assertion import AssertionNet
 from .assertion_features import ask, table_sizes
 from .headings import section_names
-from .shims import TorchShim
+from .shims import HeadShim
 
 Gold = Dict[str, NDArray[numpy.int64]]
 
@@ -24,24 +24,6 @@ class AxisScores(NamedTuple):
 
     counts: List[int]
     scores: Floats2d
-
-
-class AssertionShim(TorchShim):
-    """An `AssertionNet`, built when the width of a token vector is known or weights are loaded."""
-
-    settings: dict
-
-    def build(self, n_in: int) -> None:
-        """Make a fresh network. `n_in` is the token vectors' width."""
-        self.cfg.update(n_in=n_in)
-        sizes = table_sizes(section_names())
-        values = [len(values) for values in AXES.values()]
-        self._model = AssertionNet(n_in, values, sizes, **self.settings).to(self.device)
-
-    def _from_message(self, message: dict) -> None:
-        if message["state"]:
-            self.build(message["cfg"]["n_in"])
-        super()._from_message(message)
 
 
 def AssertionClassifier(
@@ -67,15 +49,17 @@ def AssertionClassifier(
     lr_scale (float): the head's learning rate as a multiple of the optimizer's.
     RETURNS (Model): Docs to `AxisScores`. `attrs` hold `loss` and `decode`.
     """
-    shim = AssertionShim(None)
+    shim = HeadShim(
+        AssertionNet,
+        values=[len(values) for values in AXES.values()],
+        sizes=table_sizes(section_names()),
+        hidden=hidden,
+        heads=heads,
+        dropout=dropout,
+        hide=hide,
+        trust=trust,
+    )
     shim.lr_scale, shim.save_dtype = lr_scale, "float16"
-    shim.settings = {
-        "hidden": hidden,
-        "heads": heads,
-        "dropout": dropout,
-        "hide": hide,
-        "trust": trust,
-    }
     return Model(
         "assertion_classifier",
         forward,
@@ -94,16 +78,16 @@ def init(model: Model, X: Any = None, Y: Any = None) -> None:
     """
     tok2vec = model.get_ref("tok2vec")
     tok2vec.initialize(X=X)
-    shim = cast(AssertionShim, model.shims[0])
+    shim = cast(HeadShim, model.shims[0])
     if shim._model is None:
         known = tok2vec.has_dim("nO")
         width = tok2vec.get_dim("nO") if known else tok2vec.predict(X[:1])[0].shape[1]
-        shim.build(int(width))
+        shim.build(n_in=int(width))
 
 
 def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[AxisScores, Callable]:
     """Score the entities that stand in the group `clinbert_assertion` of each note."""
-    shim = cast(AssertionShim, model.shims[0])
+    shim = cast(HeadShim, model.shims[0])
     vectors, backprop_vectors = model.get_ref("tok2vec")(docs, is_train)
     asked = ask(docs, section_names(), model.attrs["reach"])
     if not asked.arrays:

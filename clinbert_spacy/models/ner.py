@@ -10,10 +10,10 @@ from thinc.api import Model, get_array_module, torch2xp, xp2torch
 from thinc.types import Floats2d
 from thinc.util import to_numpy
 
-from ..nets.crf import TokenSpan, tags_to_spans
+from ..nets.crf import TokenSpan, length_mask, tags_to_spans
 from ..nets.tagger import TokenTagger as TaggerNet
 from . import features
-from .shims import TorchShim
+from .shims import HeadShim
 
 LONGEST_SEGMENT = 256  # words decoded as one sequence
 Allowed = NDArray[numpy.bool_]
@@ -28,23 +28,6 @@ class Tagging(NamedTuple):
 
     tokens: List[NDArray[numpy.int64]]
     scores: List[Floats2d]
-
-
-class TaggerShim(TorchShim):
-    """A `TokenTagger` network, built when the labels are known or the weights are loaded."""
-
-    def build(self, n_in: int, n_labels: int) -> None:
-        """Make a fresh network. `n_in` is the token vectors' width."""
-        self.cfg.update(n_in=n_in, n_labels=n_labels)
-        self._model = TaggerNet(**self.cfg, **self.settings).to(self.device)
-
-    settings: dict
-
-    def _from_message(self, message: dict) -> None:
-        cfg = message["cfg"]
-        if message["state"]:
-            self.build(cfg["n_in"], cfg["n_labels"])
-        super()._from_message(message)
 
 
 def TokenTagger(
@@ -70,16 +53,16 @@ def TokenTagger(
     """
     if decoder not in ("crf", "legal"):
         raise ValueError(f"decoder = '{decoder}' is not one of crf, legal.")
-    shim = TaggerShim(None)
+    shim = HeadShim(
+        TaggerNet,
+        n_hidden=hidden,
+        n_shapes=features.N_SHAPES if shapes else (),
+        char_filters=char_filters,
+        n_chars=features.N_CHARS,
+        dropout=dropout,
+        learn_transitions=decoder == "crf",
+    )
     shim.lr_scale = lr_scale
-    shim.settings = {
-        "n_hidden": hidden,
-        "n_shapes": features.N_SHAPES if shapes else (),
-        "char_filters": char_filters,
-        "n_chars": features.N_CHARS,
-        "dropout": dropout,
-        "learn_transitions": decoder == "crf",
-    }
     return Model(
         "token_tagger",
         forward,
@@ -100,16 +83,16 @@ def init(model: Model, X: Any = None, Y: Any = None) -> None:
     """
     tok2vec = model.get_ref("tok2vec")
     tok2vec.initialize(X=X)
-    shim = cast(TaggerShim, model.shims[0])
+    shim = cast(HeadShim, model.shims[0])
     if shim._model is None:
         known = tok2vec.has_dim("nO")
         width = tok2vec.get_dim("nO") if known else tok2vec.predict(X[:1])[0].shape[1]
-        shim.build(int(width), model.get_dim("nO"))
+        shim.build(n_in=int(width), n_labels=model.get_dim("nO"))
 
 
 def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[Tagging, Callable]:
     """Score the tags of every word that is not white space."""
-    shim = cast(TaggerShim, model.shims[0])
+    shim = cast(HeadShim, model.shims[0])
     vectors, backprop_vectors = model.get_ref("tok2vec")(docs, is_train)
     found = features.extract(docs)
     lengths = [len(tokens) for tokens in found.tokens]
@@ -160,7 +143,7 @@ def crf_loss(
     scores = [xp2torch(tagging.scores[i], requires_grad=True, device=device) for i in kept]
     masks = [torch.from_numpy(allowed[i]).to(device) for i in kept]
     padded = torch.nn.utils.rnn.pad_sequence(scores, batch_first=True)
-    loss = net.crf(padded, _mask(scores), torch.nn.utils.rnn.pad_sequence(masks, True, True))
+    loss = net.crf(padded, length_mask(scores), torch.nn.utils.rnn.pad_sequence(masks, True, True))
     (loss / n_notes).backward()
     for i, score in zip(kept, scores):
         grads[i] = torch2xp(score.grad)
@@ -186,7 +169,7 @@ def decode(
     results: List[Tuple[List[TokenSpan], List[float]]] = [([], []) for _ in tagging.scores]
     for batch in _by_length(segments, 64):
         emissions = torch.nn.utils.rnn.pad_sequence([s for _, _, s in batch], batch_first=True)
-        mask = _mask([s for _, _, s in batch])
+        mask = length_mask([s for _, _, s in batch])
         spans = [tags_to_spans(path) for path in crf.decode(emissions, mask)]
         probabilities = crf.span_marginals(emissions, mask, spans)
         for (note, offset, _), found, sure in zip(batch, spans, probabilities):
@@ -224,11 +207,6 @@ def _pick(model: Model, vectors: List[Floats2d], tokens: List[NDArray]) -> Float
 def _split(array: Floats2d, lengths: List[int]) -> List[Floats2d]:
     edges = numpy.cumsum(lengths)[:-1].tolist()
     return get_array_module(array).split(array, edges) if lengths else []
-
-
-def _mask(scores: Sequence[torch.Tensor]) -> torch.Tensor:
-    lengths = torch.tensor([len(s) for s in scores], device=scores[0].device)
-    return torch.arange(int(lengths.max()), device=lengths.device)[None, :] < lengths[:, None]
 
 
 def _by_length(segments: List[Tuple], size: int) -> Iterable[List[Tuple]]:

@@ -12,10 +12,11 @@ from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d
 
+from ..nets.crf import length_mask
 from ..nets.sections import SectionNet
 from .headings import Heading, section_names
 from .section_features import BUCKETS, Units, describe, stack
-from .shims import TorchShim
+from .shims import HeadShim
 
 HEADER = "header"
 
@@ -44,22 +45,6 @@ class SectionScores(NamedTuple):
     scores: List[Floats2d]
 
 
-class SectionShim(TorchShim):
-    """A `SectionNet`, built when the names are known or the weights are loaded."""
-
-    settings: dict
-
-    def build(self, n_names: int, n_in: int) -> None:
-        """Make a fresh network. `n_in`: width of a token vector, 0 without a transformer."""
-        self.cfg.update(n_names=n_names, n_in=n_in)
-        self._model = SectionNet(n_names, BUCKETS, n_in=n_in, **self.settings).to(self.device)
-
-    def _from_message(self, message: dict) -> None:
-        if message["state"]:
-            self.build(message["cfg"]["n_names"], message["cfg"]["n_in"])
-        super()._from_message(message)
-
-
 def SectionTagger(
     tok2vec: Optional[Model[List[Doc], List[Floats2d]]] = None,
     width: int = 96,
@@ -77,14 +62,15 @@ def SectionTagger(
     lr_scale (float): the network's learning rate over the optimizer's.
     RETURNS (Model): Docs to `SectionScores`; `attrs` hold `names`, `loss`, `decode`.
     """
-    shim = SectionShim(None)
+    shim = HeadShim(
+        SectionNet,
+        buckets=BUCKETS,
+        width=width,
+        window=window,
+        dropout=dropout,
+        word_dropout=word_dropout,
+    )
     shim.lr_scale, shim.save_dtype = lr_scale, "float16"
-    shim.settings = {
-        "width": width,
-        "window": window,
-        "dropout": dropout,
-        "word_dropout": word_dropout,
-    }
     attrs = {"names": section_names(), "loss": crf_loss, "decode": decode}
     layers = [] if tok2vec is None else [tok2vec]
     return Model("section_tagger", forward, init=init, layers=layers, attrs=attrs, shims=[shim])
@@ -104,21 +90,21 @@ def init(model: Model, X: Any = None, Y: Any = None) -> None:
 
     X (Optional[List[Doc]]): a sample, if there is a transformer. Y (Optional): unused.
     """
-    shim = cast(SectionShim, model.shims[0])
+    shim = cast(HeadShim, model.shims[0])
     width = 0
     for tok2vec in model.layers:
         tok2vec.initialize(X=X)
         known = tok2vec.has_dim("nO")
         width = int(tok2vec.get_dim("nO") if known else tok2vec.predict(X[:1])[0].shape[1])
     if shim._model is None:
-        shim.build(len(model.attrs["names"]), width)
+        shim.build(n_names=len(model.attrs["names"]), n_in=width)
 
 
 def forward(
     model: Model, docs: List[Doc], is_train: bool
 ) -> Tuple[SectionScores, Callable[[List[Floats2d]], List]]:
     """Score the tags of every unit."""
-    shim = cast(SectionShim, model.shims[0])
+    shim = cast(HeadShim, model.shims[0])
     if shim._model is None:
         raise ValueError(
             "clinbert.SectionTagger.v1 has no weights yet. Train it (configs/sections_cpu.cfg), "
@@ -161,7 +147,7 @@ def _token_vectors(
     return model.layers[0](docs, is_train) if model.layers else ([], lambda _: [])
 
 
-def _to_torch(shim: SectionShim, rows: Floats2d, is_train: bool) -> torch.Tensor:
+def _to_torch(shim: HeadShim, rows: Floats2d, is_train: bool) -> torch.Tensor:
     return xp2torch(rows, requires_grad=is_train, device=shim.device)
 
 
@@ -200,7 +186,7 @@ def crf_loss(
     masks = [torch.from_numpy(allowed[i]).to(shim.device) for i in kept]
     padded = torch.nn.utils.rnn.pad_sequence(scores, batch_first=True)
     held = torch.nn.utils.rnn.pad_sequence(masks, True, True)
-    loss = shim._model.crf(padded, _mask(scores), held) / len(grads)
+    loss = shim._model.crf(padded, length_mask(scores), held) / len(grads)
     loss.backward()
     for i, score in zip(kept, scores):
         grads[i] = torch2xp(score.grad)
@@ -273,8 +259,3 @@ def _read_titles(names: List[str], units: Units) -> List[FoundSection]:
         _section(units, i, end, names.index(h.name), 1.0 if h.exact else 0.5)
         for (i, h), end in zip(changes, ends)
     ]
-
-
-def _mask(scores: Sequence[torch.Tensor]) -> torch.Tensor:
-    lengths = torch.tensor([len(s) for s in scores], device=scores[0].device)
-    return torch.arange(int(lengths.max()), device=lengths.device)[None, :] < lengths[:, None]

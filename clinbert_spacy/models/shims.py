@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from typing import Any, Dict, Iterator, Mapping
+from typing import Any, Callable, Dict, Iterator, Mapping
 
 import srsly
 import torch
@@ -157,3 +157,26 @@ class TorchShim(PyTorchShim):
         self.save_dtype = message["save_dtype"]
         if message["state"]:
             load_state(self._model, message["state"])
+
+
+class HeadShim(TorchShim):
+    """A network built when its sizes are known: from data, or from what was saved.
+
+    make (Callable): The network's class. settings (Any): What a config says of it. Sizes that
+    data decides stand in `cfg` and are saved with the weights.
+    """
+
+    def __init__(self, make: Callable[..., torch.nn.Module], **settings: Any) -> None:
+        super().__init__(None)
+        self.make = make
+        self.settings = settings
+
+    def build(self, **sizes: int) -> None:
+        """Make a fresh network. sizes (int): By the names of its class."""
+        self.cfg.update(sizes)
+        self._model = self.make(**self.cfg, **self.settings).to(self.device)
+
+    def _from_message(self, message: Dict[str, Any]) -> None:
+        if message["state"]:
+            self.build(**message["cfg"])
+        super()._from_message(message)

@@ -21,6 +21,12 @@ def tag_id(label: int, role: int) -> int:
     return 1 + 4 * label + role
 
 
+def length_mask(sequences: Sequence[Tensor]) -> Tensor:
+    """Boolean (B,T): which places of padded sequences are theirs."""
+    lengths = torch.tensor([len(s) for s in sequences], device=sequences[0].device)
+    return torch.arange(int(lengths.max()), device=lengths.device)[None, :] < lengths[:, None]
+
+
 def legal_moves(num_labels: int) -> Tuple[Tensor, Tensor, Tensor]:
     """Boolean (K,K) transitions, (K,) starts and (K,) ends that BIOES allows."""
     k = num_tags(num_labels)

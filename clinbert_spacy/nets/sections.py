@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from .crf import MovesCRF
 
 
-def section_moves(num_names: int) -> Tuple[Tensor, Tensor, Tensor]:
+def section_moves(n_names: int) -> Tuple[Tensor, Tensor, Tensor]:
     """Legal transitions (K,K), starts (K,), ends (K,) of K = 2 * names tags.
 
     Tag 2n begins a section of name n, tag 2n + 1 goes on with it.
     """
-    tags = torch.arange(2 * num_names)
+    tags = torch.arange(2 * n_names)
     begins = tags % 2 == 0
     same = (tags // 2).view(-1, 1) == (tags // 2).view(1, -1)
     return begins.view(1, -1) | same, begins, torch.ones_like(begins)
@@ -23,13 +23,13 @@ class SectionNet(nn.Module):
     """Units of notes -> scores of section tags.
 
     buckets: number of hashed features; width: of a unit's vector; window: units to either side
-    that a convolution sees; num_names: sections' names; dropout: of vectors; word_dropout: of
+    that a convolution sees; n_names: sections' names; dropout: of vectors; word_dropout: of
     whole features, so that no single word decides; n_in: width of a token vector, 0 without them.
     """
 
     def __init__(
         self,
-        num_names: int,
+        n_names: int,
         buckets: int,
         width: int,
         window: int,
@@ -44,8 +44,8 @@ class SectionNet(nn.Module):
         self.vector = nn.Linear(n_in, width) if n_in else None
         self.near = nn.Conv1d(width, width, 2 * window + 1, padding=window)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(width, 2 * num_names)
-        self.crf = MovesCRF(*section_moves(num_names))
+        self.output = nn.Linear(width, 2 * n_names)
+        self.crf = MovesCRF(*section_moves(n_names))
 
     def forward(
         self,

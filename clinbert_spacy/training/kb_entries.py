@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
 from ..corpora.files import broken
-from ..corpora.ontologies import SOURCES
 from ..corpora.ontologies_diseases import omim_references
 from ..corpora.ontologies_files import CROSS_REFERENCE, IS_A, SYNONYM_OF, Ontology, Term
 from ..models.lexicon import Lexicon, normalise
@@ -203,8 +202,3 @@ def from_terms(terms: Sequence[Term]) -> List[Entry]:
               own=(order_free(t.name),), headings=(order_free(t.name),))
         for t in terms
     ]  # fmt: skip
-
-
-def sources_of(names: Iterable[str]) -> Dict[str, Dict[str, str]]:
-    """Title and licence of each ontology, for a card. names (Iterable[str]): their names."""
-    return {x: {"title": SOURCES[x].title, "licence": SOURCES[x].licence} for x in names}
