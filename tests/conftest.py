@@ -8,9 +8,14 @@ import numpy
 import pytest
 import spacy
 import torch
+from hypothesis import settings
 from spacy.language import Language
 from spacy.tokens import Span, SpanGroup
 from spacy.training import Example
+
+# How long an example takes is the machine's affair.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # Tiny networks gain nothing from threads, and lose much where other processes compute too.
 torch.set_num_threads(1)

@@ -83,7 +83,7 @@ def test_pieces_outside_the_alignment_and_shared_pieces():
     assert note_vector(doc).tolist() == expected.tolist()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.data())
 def test_sentence_means_weighted_by_their_pieces_give_the_note_mean(lengths, data):
     starts = [True] + [data.draw(st.booleans()) for _ in lengths[1:]]

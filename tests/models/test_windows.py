@@ -2,7 +2,7 @@
 
 import numpy
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from clinbert_spacy.models.windows import (
@@ -20,7 +20,6 @@ SETTINGS = st.integers(1, 40).flatmap(
 )
 
 
-@settings(deadline=None)
 @given(n=st.integers(0, 300), setting=SETTINGS)
 def test_every_piece_is_owned_once(n, setting):
     plan = plan_windows(n, *setting)
@@ -31,7 +30,6 @@ def test_every_piece_is_owned_once(n, setting):
     assert (plan[:, OWN_END] <= plan[:, END]).all()
 
 
-@settings(deadline=None)
 @given(n=st.integers(1, 120), setting=SETTINGS)
 def test_the_most_central_copy_wins(n, setting):
     plan = plan_windows(n, *setting)
@@ -45,7 +43,6 @@ def test_the_most_central_copy_wins(n, setting):
         assert margins[owner] >= max(margins) - 1
 
 
-@settings(deadline=None)
 @given(n=st.integers(41, 300), setting=SETTINGS)
 def test_neighbours_share_the_context(n, setting):
     plan = plan_windows(n, *setting)
@@ -59,7 +56,6 @@ def test_windows_without_room_are_refused(window, context):
         plan_windows(100, window, context)
 
 
-@settings(deadline=None)
 @given(lengths=st.lists(st.integers(1, 60), max_size=40), size=st.integers(1, 200))
 def test_batches_hold_each_window_once_below_the_size(lengths, size):
     array = numpy.array(lengths, dtype="int64")

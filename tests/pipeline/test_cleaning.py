@@ -122,7 +122,7 @@ notes = st.one_of(st.lists(PIECES, max_size=30).map("".join), st.text(max_size=6
 switches = st.booleans()
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(notes, switches, switches)
 def test_every_character_comes_from_where_the_map_says(text, stop_words, boilerplate):
     view = clean_text(text, stop_words=stop_words, boilerplate=boilerplate)
@@ -133,7 +133,7 @@ def test_every_character_comes_from_where_the_map_says(text, stop_words, boilerp
         assert character == text[offset] or character in " \n"
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(notes, st.data())
 def test_a_span_maps_to_the_original_that_holds_it(text, data):
     view = clean_text(text)
@@ -147,14 +147,14 @@ def test_a_span_maps_to_the_original_that_holds_it(text, data):
     assert all(word[0] in text[first:last] for word in words)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(notes, switches)
 def test_cleaning_twice_changes_nothing_more(text, stop_words):
     once = clean_text(text, stop_words=stop_words, boilerplate=False).text
     assert clean_text(once, stop_words=stop_words, boilerplate=False).text == once
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from([*NEVER_REMOVED, *sorted(safe_stop_words())]), max_size=30))
 def test_cues_survive_in_order(words):
     cleaned = clean_text(" ".join(words), stop_words=True).text

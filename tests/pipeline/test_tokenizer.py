@@ -75,7 +75,7 @@ CLINICAL_CHARS = "aZ5'’.,-/+()[]_=% \t\r\n\u0301\u200d👩⚕🏽🇩αé²½"
 any_text = st.text(st.one_of(st.sampled_from(CLINICAL_CHARS), st.characters(codec="utf-8")))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(any_text)
 def test_the_text_is_never_altered(text):
     doc = NLP.tokenizer(text)
@@ -83,7 +83,7 @@ def test_the_text_is_never_altered(text):
     assert all(doc[i].idx + len(doc[i]) <= doc[i + 1].idx for i in range(len(doc) - 1))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(any_text)
 def test_letters_and_ascii_digits_never_share_a_token(text):
     for token in NLP.tokenizer(text):
