@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any, Dict, Iterable, Iterator, List, Tuple, Union
 
 from spacy.language import Language
@@ -9,7 +10,7 @@ from spacy.tokens import Doc
 
 from .attributes import ASSERTION_KEY, AXES, CONCEPTS_KEY, SECTIONS_KEY, deciding_axis
 from .cli_notes import Note
-from .evaluation.highlight import entities_of
+from .evaluation.highlight import Entity, entities_of
 from .evaluation.report import ExampleNote
 
 MAX_NOTE_LENGTH = 100_000_000
@@ -121,7 +122,15 @@ def to_line(record: Dict[str, Any]) -> str:
 def to_example(note: Note, doc: Doc) -> ExampleNote:
     """A note as the HTML report shows it."""
     text = note.text.encode("utf8", "replace").decode("utf8")
-    return ExampleNote(note.id, text, entities_of(doc), coverage_of(doc))
+    said = said_of(doc)
+    entities = [_with_said(x, said.get((x.start, x.end), {})) for x in entities_of(doc)]
+    return ExampleNote(note.id, text, entities, coverage_of(doc))
+
+
+def _with_said(entity: Entity, row: Dict[str, Any]) -> Entity:
+    values = tuple(row[axis] for axis, names in AXES.items() if row.get(axis, names[0]) != names[0])
+    first = next((f"{concept['id']} {concept['name']}" for concept in row.get("concepts", ())), "")
+    return replace(entity, said=values, concept=first)
 
 
 def prepare_embedding(nlp: Language, sentences: bool) -> None:

@@ -113,8 +113,9 @@ def test_annotate_writes_what_was_read(pipeline, tmp_path):
     notes = tmp_path / "notes"
     notes.mkdir()
     (notes / "a.txt").write_text("Plan: stopped naproxen.\nNo cough.", "utf8")
-    output = tmp_path / "found.jsonl"
+    output, page = tmp_path / "found.jsonl", tmp_path / "found.html"
     arguments = ["annotate", str(notes), "--pipeline", pipeline, "--output", str(output)]
+    arguments += ["--html", str(page)]
     run = CliRunner().invoke(app, arguments)
     assert run.exit_code == 0, run.output
     record = json.loads(output.read_text("utf8"))
@@ -122,3 +123,5 @@ def test_annotate_writes_what_was_read(pipeline, tmp_path):
     drug, cough = record["entities"]
     assert drug["drug_status"] == "stopped" and drug["cue"] == [6, 13]
     assert cough["presence"] == "absent" and cough["experiencer"] == "patient"
+    html = page.read_text("utf8")
+    assert "DRUG · stopped</span>" in html and "SYMPTOM · absent</span>" in html

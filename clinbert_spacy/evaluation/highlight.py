@@ -10,17 +10,29 @@ from ..attributes import ENTS_KEY
 
 @dataclass(frozen=True)
 class Entity:
-    """An entity by characters. `score` is -1 where the pipeline gives none."""
+    """An entity by characters. `score` is -1 where the pipeline gives none.
+
+    said (Tuple[str, ...]): what is said of it beside the usual: `absent`, `family`, `stopped`, ...
+    concept (str): the likeliest concept, for people; "" for none.
+    """
 
     start: int
     end: int
     label: str
     score: float = -1.0
+    said: Tuple[str, ...] = ()
+    concept: str = ""
+
+    @property
+    def tag(self) -> str:
+        """Label and what is said of it, for people."""
+        return " · ".join((self.label, *(value.replace("_", " ") for value in self.said)))
 
     @property
     def title(self) -> str:
-        """Label and probability, for people."""
-        return self.label if self.score < 0 else f"{self.label} {self.score:.2f}"
+        """All that is known, for people."""
+        score = () if self.score < 0 else (f"{self.score:.2f}",)
+        return " ".join((self.tag, *score, *([self.concept] if self.concept else [])))
 
 
 @dataclass(frozen=True)

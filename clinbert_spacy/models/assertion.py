@@ -15,6 +15,8 @@ from .assertion_features import ask, table_sizes
 from .headings import section_names
 from .shims import HeadShim
 
+# What holds of a drug in the whole note, and not at a mention.
+DRUG_AXES = ("drug_status",)
 Gold = Dict[str, NDArray[numpy.int64]]
 
 
@@ -58,6 +60,7 @@ def AssertionClassifier(
         dropout=dropout,
         hide=hide,
         trust=trust,
+        shared=[axis in DRUG_AXES for axis in AXES],
     )
     shim.lr_scale, shim.save_dtype = lr_scale, "float16"
     return Model(

@@ -82,6 +82,16 @@ def mean_of_others(rows: Tensor, group: Tensor) -> Tensor:
     return (sums[group] - rows) * (counts > 0) / counts.clamp(min=1)
 
 
+def shares_of_groups(salience: Tensor, group: Tensor) -> Tensor:
+    """(S,) softmax of (S,) within each group (S,)."""
+    n_groups = int(group.max()) + 1
+    tops = salience.new_full((n_groups,), float("-inf"))
+    tops = tops.scatter_reduce(0, group, salience.detach(), "amax")
+    weights = (salience - tops[group]).exp()
+    sums = weights.new_zeros(n_groups).index_add(0, group, weights)
+    return weights / sums[group]
+
+
 class AssertionNet(nn.Module):
     """Entities -> scores of the values of each axis.
 
@@ -90,7 +100,9 @@ class AssertionNet(nn.Module):
     what the rules say, `same` (S,): a number for each note and words of an entity;
     for N tokens `cue` (N,cues) which cues each belongs to.
 
-    The rules' answers also go to the scores directly: the network learns where they err.
+    The rules' answers also go to the scores directly: the network learns where they err. On axes
+    that are `shared` a name has one value in a note: its mentions vote, each with a weight of its
+    own, as "stop frusemide" says more than "gout from frusemide".
     """
 
     def __init__(
@@ -103,8 +115,12 @@ class AssertionNet(nn.Module):
         dropout: float,
         hide: float,
         trust: float,
+        shared: List[bool],
     ) -> None:
         super().__init__()
+        columns = [one for one, count in zip(shared, values) for _ in range(count)]
+        self.register_buffer("shared", torch.tensor(columns), persistent=False)
+        self.salience = nn.Linear(hidden, 1)
         self.context = EntityContext(n_in, hidden, heads, sizes, dropout, hide)
         self.others = nn.Linear(2 * hidden, hidden)
         self.dropout = nn.Dropout(dropout)
@@ -117,4 +133,9 @@ class AssertionNet(nn.Module):
         both = self.dropout(torch.cat([own, mean_of_others(own, asked["same"])], dim=1))
         joined = own + torch.relu(self.others(both))
         scores: Tensor = self.output(self.dropout(joined)) + asked["rule"] * self.trust
-        return scores
+        return torch.where(self.shared, self._vote(scores, joined, asked["same"]), scores)
+
+    def _vote(self, scores: Tensor, rows: Tensor, group: Tensor) -> Tensor:
+        weights = shares_of_groups(self.salience(rows).squeeze(1), group)
+        sums = scores.new_zeros(int(group.max()) + 1, scores.shape[1])
+        return sums.index_add(0, group, scores * weights.unsqueeze(1))[group]

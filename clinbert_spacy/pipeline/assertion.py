@@ -17,6 +17,7 @@ from ..attributes import ASSERTION_KEY, AXES, REVIEW_KEY
 from .context import DRUG_AXES, PROBLEM_AXES, Asked, Findings, is_chronic, judge
 from .cues import CueMatcher
 from .medspacy_names import install_medspacy_names
+from .section_scope import governing_sections
 
 METHODS = ("model", "rules", "both")
 DEFAULT_CONFIG = """
@@ -162,7 +163,7 @@ class ClinicalAssertion(TrainablePipe):
         names = [name or "" for name in attributes.section_names_of(doc, spans)]
         asked = [
             Asked(span, self.axes[span.label_], section, is_chronic(span, chronic))
-            for span, section in zip(spans, names)
+            for span, section in zip(spans, governing_sections(doc, spans))
         ]
         cues, findings = judge(doc, asked, self.matcher)
         attrs = {

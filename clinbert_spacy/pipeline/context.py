@@ -12,12 +12,17 @@ from ..attributes import AXES
 from .cues import END, Cue, CueMatcher, Role
 
 PROBLEM_AXES = ("presence", "experiencer", "time")
-DRUG_AXES = ("drug_status",)
+STATUS = "drug_status"
+DRUG_AXES = (STATUS,)
 DEFAULTS = {axis: values[0] for axis, values in AXES.items()}
 # A cue behind an entity belongs to what stands close before it, and to a list that ends there.
 REACH_BACK = 6
 # Drugs change their status many times in a sentence.
 REACH = {"presence": 40, "experiencer": 40, "time": 25, "drug_status": 15}
+# What may still happen to a drug that one is on.
+LATER = ("stopped", "held", "changed")
+# Directly before a drug these say nothing of the problems behind it.
+OF_THE_DRUG = {"absent", "possible"}
 BULLETS = {"-", "*", "•", "·", "–", "+"}
 JOINED = {",", "and", "or", "/", "&", "+", "and/or", "nor"}
 
@@ -26,7 +31,8 @@ class Finding(NamedTuple):
     """What the rules say of an entity on one axis.
 
     value (str): e.g. `absent`. cue (Optional[Tuple[int, int]]): tokens of the cue; None where a
-        section or the default decides. source (str): `cue`, `section` or `default`.
+        section or the default decides. source (str): `cue`, `section`, `mention` (the cue stands
+        at another mention of the same drug) or `default`.
     """
 
     value: str
@@ -68,7 +74,36 @@ def judge(
         {axis: _decide(matcher, one, axis, before, after, sections) for axis in one.axes}
         for one, before, after in zip(asked, ahead, behind)
     ]
-    return cues, findings
+    return cues, share_status(asked, findings)
+
+
+def share_status(asked: Sequence[Asked], findings: Sequence[Findings]) -> List[Findings]:
+    """Let a drug's mentions without a cue of their own take what is said of it elsewhere.
+
+    A status belongs to the drug, not to a mention: "gout from frusemide" is past where the plan
+    says "stop frusemide". What is said last counts.
+
+    asked (Sequence[Asked]): entities. findings (Sequence[Findings]): what the rules say of each.
+    RETURNS (List[Findings]): the same, with findings of the source `mention`.
+    """
+    said: Dict[str, Finding] = {}
+    for one, found in zip(asked, findings):
+        status = found.get(STATUS)
+        if status is not None and status.source == "cue" and status.value != DEFAULTS[STATUS]:
+            said[one.span.text.lower()] = status
+    shared = []
+    for one, found in zip(asked, findings):
+        other = said.get(one.span.text.lower())
+        counts = STATUS in found and other is not None and _counts_more(other, found[STATUS])
+        shared.append({**found, STATUS: other._replace(source="mention")} if counts else found)
+    return shared
+
+
+def _counts_more(other: Finding, status: Finding) -> bool:
+    """Whether what is said elsewhere counts more: a drug that one is `on` may be stopped later."""
+    if status.source == "cue":
+        return status.value == DEFAULTS[STATUS] and other.value in LATER
+    return status.value != "allergy"
 
 
 Open = Dict[str, Tuple[Role, Cue]]
@@ -81,13 +116,14 @@ def carry_ahead(doc: Doc, asked: Sequence[Asked], cues: Sequence[Cue]) -> List[O
     RETURNS (List[Open]): by entity, the last open cue of each axis.
     """
     results: List[Open] = []
+    drugs = {one.span.start for one in asked if STATUS in one.axes}
     scope = Scope(doc)
     position = 0
     for one in asked:
         start = one.span.start
         while position < len(cues) and cues[position].start < start:
             scope.move_to(cues[position].start)
-            scope.open(cues[position])
+            scope.open(cues[position], cues[position].end in drugs)
             position += 1
         scope.move_to(start)
         results.append(scope.near(start))
@@ -113,12 +149,19 @@ class Scope:
                 self._begin_sentence(i)
         self.at = max(self.at, token)
 
-    def open(self, cue: Cue) -> None:
-        """Take in a cue: what it says from here on, or that what was said ends."""
+    def open(self, cue: Cue, of_drug: bool = False) -> None:
+        """Take in a cue: what it says from here on, or that what was said ends.
+
+        of_drug (bool): a drug follows at once: "no aspirin (rash)", "likely ifosfamide: acidosis".
+        """
         if any(role.axis == END for role in cue.roles):
             self.current = {}
         self.current.update(
-            {role.axis: (role, cue) for role in cue.roles if role.direction == "before"}
+            {
+                role.axis: (role, cue)
+                for role in cue.roles
+                if role.direction == "before" and not (of_drug and role.value in OF_THE_DRUG)
+            }
         )
         self.at = max(self.at, cue.end - 1)
 

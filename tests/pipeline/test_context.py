@@ -54,6 +54,13 @@ CASES = [
     ("Declined {statins}.", "not_taken"),
     ("Takes {ramipril} daily.", "active"),
     ("{furosemide} increased to 80 mg", "changed"),
+    ("Wife thinks the [tremor] is worse.", "patient"),
+    ("Dad denies [wheeze].", "absent"),
+    ("Dad has [wheeze].", "family"),
+    ("Likely {nitrofurantoin}: [hepatitis].", "active present"),
+    ("No {statin} ([myalgia]).", "not_taken present"),
+    ("{lithium} may have contributed to the [tremor].", "active present"),
+    ("Intol: {codeine}.", "allergy"),
 ]
 
 
@@ -106,6 +113,26 @@ def test_sections_decide_where_no_cue_does(nlp, matcher):
     assert found["drug_status"].value == "allergy"
     (found,) = run(nlp, matcher, "{penicillin}: continued", "allergies")
     assert found["drug_status"].value == "active"
+
+
+def test_boxes(nlp, matcher):
+    doc = nlp("[ ] haematuria [x] dysuria")
+    asked = [Asked(doc[i : i + 1], PROBLEM_AXES) for i in (2, 6)]
+    first, second = judge(doc, asked, matcher)[1]
+    assert (first["presence"].value, second["presence"].value) == ("absent", "present")
+
+
+def test_a_status_belongs_to_the_drug(nlp, matcher):
+    found = run(nlp, matcher, "[Gout] from {frusemide}. On {frusemide}. Plan: stop {Frusemide}.")
+    statuses = [f["drug_status"] for f in found[1:]]
+    assert [s.value for s in statuses] == ["stopped"] * 3
+    assert [s.source for s in statuses] == ["mention", "mention", "cue"]
+    assert len({s.cue for s in statuses}) == 1
+
+
+def test_what_was_once_given_does_not_end_what_is_taken(nlp, matcher):
+    first, second = run(nlp, matcher, "Takes {morphine}. Was given {morphine} in theatre.")
+    assert (first["drug_status"].value, second["drug_status"].value) == ("active", "past")
 
 
 def test_an_entity_may_cross_a_sentence_end(nlp, matcher):

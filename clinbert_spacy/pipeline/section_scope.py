@@ -1,0 +1,52 @@
+"""How far the heading of a section decides what is said below it."""
+
+import re
+from typing import Iterator, List, Sequence, Tuple
+
+from spacy.tokens import Doc, Span
+
+from ..attributes import SECTIONS_KEY
+
+# A line that neither is indented nor opens an item.
+NEW_LINE = re.compile(r"\n(?=[^\s\-*•·–+])")
+
+
+def governing_sections(doc: Doc, spans: Sequence[Span]) -> List[str]:
+    """Name the section that decides what is said of a span, unless a cue does.
+
+    `FHx: father gout` speaks of the family up to its end. The lines after it may go on without a
+    heading of their own, so they are not taken to; those below a heading that stands alone are.
+
+    doc (Doc): a note. spans (Sequence[Span]): in order of their starts.
+    RETURNS (List[str]): normalised names, "" where no section decides.
+    """
+    sections = _reaches(doc)
+    current = next(sections, None)
+    names = []
+    for span in spans:
+        while current is not None and current[0].end <= span.start:
+            current = next(sections, None)
+        names.append(_name(current, span) if current is not None else "")
+    return names
+
+
+def _name(current: Tuple[Span, int], span: Span) -> str:
+    section, reach = current
+    if not section.start <= span.start < section.end:
+        return ""
+    # a wrapped line goes on with its sentence
+    first = span.start_char if span.start_char < reach else span[0].sent.start_char
+    return str(section.label_) if first < reach else ""
+
+
+def _reaches(doc: Doc) -> Iterator[Tuple[Span, int]]:
+    """Sections, each with the character up to which its heading decides."""
+    group = doc.spans.get(SECTIONS_KEY)
+    if group is None:
+        return
+    for section, heading in zip(group, group.attrs.get("headings", [0] * len(group))):
+        text = section.text
+        stop = NEW_LINE.search(text, heading)
+        alone = not heading or not text[heading:].split("\n", 1)[0].strip()
+        end = len(text) if alone or stop is None else stop.start()
+        yield section, section.start_char + end
