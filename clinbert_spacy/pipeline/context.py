@@ -9,10 +9,10 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 from spacy.tokens import Doc, Span
 
 from ..attributes import AXES
-from .cues import END, Cue, CueMatcher, Role
+from .cues import END, SUBJECT, Cue, CueMatcher, Role
 
 PROBLEM_AXES = ("presence", "experiencer", "time")
-STATUS = "drug_status"
+STATUS, PERSON = "drug_status", "experiencer"
 DRUG_AXES = (STATUS,)
 DEFAULTS = {axis: values[0] for axis, values in AXES.items()}
 # A cue behind an entity belongs to what stands close before it, and to a list that ends there.
@@ -154,8 +154,11 @@ class Scope:
 
         of_drug (bool): a drug follows at once: "no aspirin (rash)", "likely ifosfamide: acidosis".
         """
-        if any(role.axis == END for role in cue.roles):
-            self.current = {}
+        ends = [role.value for role in cue.roles if role.axis == END]
+        if ends:
+            # "Her sister had a clot and developed a rash": still the sister
+            kept = () if SUBJECT in ends else (PERSON,)
+            self.current = {axis: self.current[axis] for axis in kept if axis in self.current}
         self.current.update(
             {
                 role.axis: (role, cue)

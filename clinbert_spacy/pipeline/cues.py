@@ -16,6 +16,8 @@ from ..attributes import AXES
 RESOURCE = "resources/en/cues.json"
 DIRECTIONS = ("before", "after", "inside")
 END, PSEUDO = "end", "pseudo"
+# The value of an END after which another person is spoken of.
+SUBJECT = "subject"
 
 
 class Role(NamedTuple):
@@ -64,7 +66,8 @@ def list_roles(data: Mapping[str, Any]) -> Dict[str, Tuple[Role, ...]]:
                     roles.setdefault(phrase, []).append(role)
     for kind in (END, PSEUDO):
         for phrase in data[kind]:
-            roles.setdefault(phrase, []).append(Role(kind, "", ""))
+            value = SUBJECT if phrase in data[SUBJECT] else ""
+            roles.setdefault(phrase, []).append(Role(kind, value, ""))
     return {phrase: tuple(found) for phrase, found in roles.items()}
 
 
