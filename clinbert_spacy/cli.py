@@ -7,7 +7,7 @@ from typing import Annotated, Any, Dict, List, Optional, Tuple
 
 import typer
 
-from . import cli_corpus, cli_encoder, cli_project, cli_reading, cli_smell
+from . import cli_corpus, cli_encoder, cli_negex, cli_project, cli_reading, cli_smell
 from .cli_args import (
     check_choice,
     check_encoding,
@@ -328,6 +328,7 @@ app.add_typer(cli_corpus.app, name="notes")
 app.command()(cli_project.seeds)
 app.command()(cli_smell.smell_test)
 app.command()(cli_reading.read_score)
+app.command()(cli_negex.negex_score)
 cli_encoder.attach(app)
 app.command(context_settings=WITH_OVERRIDES)(cli_project.exclude)
 

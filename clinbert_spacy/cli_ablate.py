@@ -112,13 +112,15 @@ def make_table(plan: Any, cells: Sequence[Any], done: Dict[str, Any]) -> Any:
     """
     from .evaluation.ablation import tabulate
 
+    own = {f"{key} on {name}": value for name, data in plan.sets.items()
+           for key, value in data.budget.items()}  # fmt: skip
     results = {(x.row, x.set, x.seed): done[x.key]["result"] for x in cells if x.key in done}
     return tabulate(
         results,
         [row.name for row in plan.rows],
         {name: data.metrics for name, data in plan.sets.items()},
         {row.name: row.note for row in plan.rows},
-        plan.budget,
+        {**plan.budget, **own},
     )
 
 

@@ -226,10 +226,14 @@ def _print(result: Dict[str, Any]) -> None:
     for key in ("assertion", "negex"):
         for name, scores in result.get(key, {}).items():
             if isinstance(scores, dict):
-                _print_axes(f"{key}, {name}", scores)
+                print_axes(f"{key}, {name}", scores)
 
 
-def _print_axes(title: str, scores: Dict[str, Any]) -> None:
+def print_axes(title: str, scores: Dict[str, Any]) -> None:
+    """Print a table of the values of all axes.
+
+    title (str): heads the first column. scores (Dict[str, Any]): see reading.score_judged.
+    """
     rows = [
         (axis, value, *_three(s), str(s["n"]))
         for axis, found in scores.items()

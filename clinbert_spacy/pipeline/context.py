@@ -21,6 +21,8 @@ REACH_BACK = 6
 REACH = {"presence": 40, "experiencer": 40, "time": 25, "drug_status": 15}
 # What may still happen to a drug that one is on.
 LATER = ("stopped", "held", "changed")
+# What somebody else does with a drug, the patient does not.
+TAKEN = ("active", "past", "stopped", "started", "changed")
 # Directly before a drug these say nothing of the problems behind it.
 OF_THE_DRUG = {"absent", "possible"}
 BULLETS = {"-", "*", "•", "·", "–", "+"}
@@ -244,6 +246,9 @@ def _decide(
         return Finding(inside[0].value, (one.span.start, one.span.end), "cue")
     found = [pair for pair in (before.get(axis), after.get(axis)) if pair is not None]
     found = [(role, cue) for role, cue in found if not (role.weak and one.chronic)]
+    if axis == STATUS and PERSON in before and all(role.value in TAKEN for role, _ in found):
+        _, cue = before[PERSON]
+        return Finding("not_taken", (cue.start, cue.end), "cue")
     if found:
         role, cue = min(found, key=lambda pair: _distance(one.span, pair[1]))
         return Finding(role.value, (cue.start, cue.end), "cue")

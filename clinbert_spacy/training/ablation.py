@@ -9,7 +9,7 @@ from .ablation_values import fill, hash_content, named_files, names_in, to_optio
 from .checks import read_config
 
 KEYS = {"vars", "budget", "seeds", "sets", "rows", "weights", "encoders", "encoder_budget"}
-SET_KEYS = {"config", "overrides", "evaluate", "metrics", "vars"}
+SET_KEYS = {"config", "overrides", "budget", "evaluate", "metrics", "vars"}
 ROW_KEYS = {"name", "overrides", "note", "sets"}
 WEIGHTS = ("model-best", "model-last")
 SEED = "system.seed"
@@ -23,7 +23,8 @@ class DataSet:
     config (str): spaCy config to begin with. overrides (Mapping[str, Any]): settings by dotted
     name. evaluate (Mapping[str, Any]): options of `clinbert evaluate`, or of the command that its
     "command" names. metrics (Sequence[str]): scores to tabulate, the most important one first.
-    variables (Mapping[str, Any]): what ${name} stands for on this set.
+    variables (Mapping[str, Any]): what ${name} stands for on this set. budget (Mapping[str, Any]):
+    what it needs other than the budget of all sets, e.g. more steps; the same for every row.
     """
 
     config: str
@@ -31,6 +32,7 @@ class DataSet:
     evaluate: Mapping[str, Any]
     metrics: Sequence[str] = ("f",)
     variables: Mapping[str, Any] = field(default_factory=dict)
+    budget: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,9 @@ def _read_row(block: Mapping[str, Any]) -> Row:
 def _read_set(name: str, block: Mapping[str, Any]) -> DataSet:
     _check_keys(f"Set {name!r}", block, SET_KEYS, {"config", "evaluate"})
     metrics = block.get("metrics") or ["f"]
-    own = block.get("vars") or {}
-    return DataSet(block["config"], block.get("overrides") or {}, block["evaluate"], metrics, own)
+    overrides, own = block.get("overrides") or {}, block.get("vars") or {}
+    budget = block.get("budget") or {}
+    return DataSet(block["config"], overrides, block["evaluate"], metrics, own, budget)
 
 
 def _read_encoder(name: str, block: Mapping[str, Any]) -> EncoderPlan:
@@ -164,7 +167,8 @@ def _check_plan(plan: Plan) -> None:
                 "every encoder: expected the same for all. Take it out of one of them."
             )
     for row in plan.rows:
-        if taken := sorted(set(row.overrides) & {*plan.budget, SEED}):
+        budgets = [plan.budget, *(data.budget for data in plan.sets.values())]
+        if taken := sorted(set(row.overrides).intersection({SEED}.union(*budgets))):
             raise ValueError(
                 f"Row {row.name!r} changes {', '.join(taken)}, which `budget` or `seeds` set for "
                 "every row: expected the same for all. Take it out of one of them."
@@ -205,7 +209,8 @@ def _make_cell(
         if used in plan.encoders
     }
     variables |= {used: str(encoder.model) for used, encoder in encoders.items()}
-    overrides = {**data.overrides, **plan.budget, **row.overrides, SEED: seed}
+    given = {**data.overrides, **plan.budget, **data.budget}
+    overrides = {**given, **row.overrides, SEED: seed}
     base, filled, block = (fill(x, variables) for x in (data.config, overrides, data.evaluate))
     config = read_config(base, filled).interpolate()
     evaluate, text = to_options(block), config.to_str()

@@ -60,6 +60,7 @@ CASES = [
     ("Her aunt developed a [clot] and had [bleeding].", "family family"),
     ("Mother has [gout]; patient has [cough].", "family patient"),
     ("Brother: [asthma]", "family"),
+    ("His uncle had [gout] on {thiazides}.", "family not_taken"),
     ("Likely {nitrofurantoin}: [hepatitis].", "active present"),
     ("No {statin} ([myalgia]).", "not_taken present"),
     ("{lithium} may have contributed to the [tremor].", "active present"),

@@ -73,6 +73,18 @@ def test_config_of_a_cell_is_whole(source, tmp_path):
     assert cells["start", "one", 0].evaluate == expected
 
 
+def test_a_set_may_have_a_budget_of_its_own(source):
+    source["sets"]["two"] = {**source["sets"]["two"], "budget": {"training.max_steps": 9}}
+    steps = {
+        key: Config().from_str(cell.config)["training"]["max_steps"]
+        for key, cell in cells_of(source).items()
+    }
+    assert {(name, n) for (_, name, _), n in steps.items()} == {("one", 7), ("two", 9)}
+    source["sets"]["two"]["budget"] = {"paths.encoder": "y"}
+    with pytest.raises(ValueError, match="'more' changes paths.encoder"):
+        read_plan(source, {})
+
+
 def test_keys_stand_for_everything_that_is_run(source, tmp_path):
     before = cells_of(source)
     # the two sets differ by their metrics alone, which no training sees
@@ -243,7 +255,7 @@ def test_the_shipped_plan_writes_configs_that_differ_where_they_should(tmp_path,
     for cell in cells:
         config = Config().from_str(cell.config)
         assert config["training"]["seed"] == cell.seed
-        for key, value in plan.budget.items():
+        for key, value in {**plan.budget, **plan.sets[cell.set].budget}.items():
             found = config
             for part in key.split("."):
                 found = found[part]
