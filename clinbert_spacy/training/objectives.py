@@ -66,7 +66,8 @@ class PretrainingNet(nn.Module):
         parts = [self.weights[name] * loss for name, loss in found.items() if name in self.weights]
         # Heads that had nothing to do in this batch still take part, as other processes expect.
         idle = sum(p.sum() * 0.0 for n, p in self.named_parameters() if not n.startswith("model."))
-        return {**found, "loss": torch.stack(parts).sum() + idle}
+        # a batch may have nothing that is learned, as held-out text without gold mentions
+        return {**found, "loss": sum(parts, idle)}
 
     def _masked(self, hidden: Tensor, batch: Mapping[str, Any]) -> Dict[str, Tensor]:
         count = len(batch["positions"])
