@@ -71,6 +71,18 @@ def read_offsets(
     return [_load(place, row, found) for place, row in rows]
 
 
+def read_digests(path: Union[str, Path], encoding: str = "utf-8") -> List[str]:
+    """List the hashes of the texts of a file of offsets.
+
+    path (Union[str, Path]): what `write_offsets` wrote. encoding (str): of the file.
+    RETURNS (List[str]): SHA-256 of each text.
+    Raises CorpusError for a broken line.
+    """
+    path = Path(path)
+    lines = enumerate(lines_of(read_text(path, encoding)), 1)
+    return [_parse(path, n, line)["text_sha256"] for n, line in lines if line.strip()]
+
+
 def _parse(path: Path, number: int, line: str) -> Dict[str, Any]:
     try:
         row = json.loads(line)

@@ -5,9 +5,9 @@ import random
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Tuple, Union
+from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Mapping, Tuple, Union
 
-from ..corpora.files import broken
+from ..corpora.files import broken, sha256_of
 from ..corpora.layers import read_notes
 from ..models.headings import find_heading, load_titles, look_up, normalise
 
@@ -91,14 +91,22 @@ def cut_heading(text: str) -> Tuple[str, str]:
     return (text[: heading.end].rstrip(" :"), rest) if rest else ("", text)
 
 
-def mtsamples_parts(path: Union[str, Path], column: str = "transcription") -> Iterator[List[Part]]:
+def mtsamples_parts(
+    path: Union[str, Path], column: str = "transcription", without: Collection[str] = ()
+) -> Iterator[List[Part]]:
     """Read MTSamples: sections by their headings, as far as their titles are known.
 
     path (Union[str, Path]): its CSV file. column (str): the text's.
-    YIELDS (List[Part]): documents with three known headings or more.
+    without (Collection[str]): SHA-256 of texts that are left out.
+    YIELDS (List[Part]): documents with three known headings or more, each text once.
     """
+    seen = set(without)
     for row in _rows(path, (column,)):
         text = row[column] or ""
+        digest = sha256_of(text)
+        if digest in seen:
+            continue
+        seen.add(digest)
         marks = [(m, *look_up(normalise(m.group(1)))) for m in MTSAMPLES_HEADING.finditer(text)]
         known = [(m, name) for m, name, exact in marks if name and exact]
         if len(known) < FEWEST_HEADINGS:

@@ -8,9 +8,10 @@ from spacy.tokens import SpanGroup
 from spacy.training import Example
 
 from ..attributes import SECTIONS_KEY
+from ..corpora.offsets import read_digests
 from .section_texts import READERS, Part, Variation, write
 
-KEYS = {"corpus", "path", "limit", "repeat", "licence"}
+KEYS = {"corpus", "path", "limit", "repeat", "without", "licence"}
 
 
 def create_sectioned_notes(
@@ -22,8 +23,9 @@ def create_sectioned_notes(
     """Registered as clinbert.SectionedNotes.v1.
 
     sources (Mapping[str, Mapping[str, Any]]): blocks by name with "corpus" (notes, mtsamples,
-        mts_dialog, aci_bench), "path", and optionally "limit" (documents), "repeat" (times) and
-        "licence" (what weights that learn from it are bound to).
+        mts_dialog, aci_bench), "path", and optionally "limit" (documents), "repeat" (times),
+        "without" (mtsamples: a file such as assets/notes/out_of_style.jsonl, whose texts are left
+        out) and "licence" (what weights that learn from it are bound to).
     variation (Mapping[str, float]): see section_texts.Variation; {} leaves headings as they are.
     shuffle (bool): another order, and other headings, in every epoch.
     seed (int): for both.
@@ -54,11 +56,14 @@ def _check(name: str, block: Mapping[str, Any]) -> Mapping[str, Any]:
             f"Source {name!r}: expected 'corpus' (one of {', '.join(READERS)}), 'path', and of "
             f"{sorted(KEYS)} what applies; found {dict(block)}."
         )
+    if "without" in block and corpus != "mtsamples":
+        raise ValueError(f"Source {name!r}: 'without' is known to mtsamples alone. Take it out.")
     return {**block, "corpus": corpus}
 
 
 def _read(block: Mapping[str, Any], seed: int) -> List[List[Part]]:
-    notes = [parts for parts in READERS[block["corpus"]](block["path"]) if parts]
+    options = {"without": read_digests(block["without"])} if block.get("without") else {}
+    notes = [parts for parts in READERS[block["corpus"]](block["path"], **options) if parts]
     if block.get("limit"):
         random.Random(seed).shuffle(notes)
         notes = notes[: block["limit"]]

@@ -6,6 +6,8 @@ import spacy
 from clinbert_spacy.corpora.brat import write_brat
 from clinbert_spacy.corpora.files import CorpusError
 from clinbert_spacy.corpora.layers import write_layers
+from clinbert_spacy.corpora.offsets import write_offsets
+from clinbert_spacy.corpora.record import AnnotatedNote
 from clinbert_spacy.training.section_texts import (
     Part,
     aci_bench_parts,
@@ -34,6 +36,24 @@ def test_mtsamples(samples):
         Part("allergies", "ALLERGIES", "None.\nHEENT:\nClear."),
         Part("plan", "PLAN", "1.  Rest.\n2.  Fluids."),
     ]
+
+
+def test_texts_that_evaluate_are_left_out(samples, tmp_path):
+    text = samples.read_text("utf8").split('"')[1]
+    path = tmp_path / "offsets.jsonl"
+    note = AnnotatedNote("a", text, ())
+    write_offsets([note], path)
+    block = {"path": str(samples), "without": str(path)}
+    read = create_sectioned_notes({"mtsamples": block}, {})
+    assert list(read(spacy.blank("en"))) == []
+    with pytest.raises(ValueError, match="'without' is known to mtsamples alone"):
+        create_sectioned_notes({"notes": block}, {})
+
+
+def test_a_text_counts_once(samples):
+    rows = samples.read_text("utf8")
+    samples.write_text(rows + rows.split("\n", 1)[1], "utf8")
+    assert len(list(mtsamples_parts(samples))) == 1
 
 
 def test_mts_dialog(tmp_path):
