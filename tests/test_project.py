@@ -197,20 +197,27 @@ PIPELINES = [p for p in (ROOT / "configs").glob("*.cfg") if not p.name.startswit
 def test_configs_build(path, checkpoint, make_nlp, make_examples, tmp_path):
     trained = make_nlp()
     trained.initialize(lambda: make_examples(trained))
-    trained.to_disk(tmp_path)
-    here = {"encoder": str(checkpoint), "start": str(tmp_path)}
+    trained.to_disk(tmp_path / "trained")
+    headings = spacy.blank("en")
+    for name in ("clinbert_sentences", "clinbert_sections"):
+        headings.add_pipe(name)
+    headings.to_disk(tmp_path / "headings")
+    here = {"encoder": str(checkpoint), "start": str(tmp_path / "trained")}
+    here["sections"] = str(tmp_path / "headings")
     paths = read_config(path.name)["paths"]
     given = {key: here.get(key, "x") for key in paths if key in here or paths[key] is None}
     overrides = {f"paths.{key}": value for key, value in given.items()}
     config = spacy.util.load_config(path, overrides=overrides)
     nlp = spacy.util.load_model_from_config(config, auto_fill=True, validate=True)
+    reading = [
+        "clinbert_transformer", "clinbert_sentences", "clinbert_sections", "clinbert_ner",
+        "clinbert_assertion",
+    ]  # fmt: skip
     expected = {
         "bench_ade_cpu.cfg": ["clinbert_transformer", "textcat"],
         "sections_cpu.cfg": ["clinbert_sentences", "clinbert_sections"],
-        "reading_cpu.cfg": [
-            "clinbert_transformer", "clinbert_sentences", "clinbert_sections", "clinbert_ner",
-            "clinbert_assertion",
-        ],
+        "reading_cpu.cfg": reading,
+        "reading_head_cpu.cfg": reading,
     }
     assert nlp.pipe_names == expected.get(path.name, ["clinbert_transformer", "clinbert_ner"])
     filled = nlp.config.interpolate()
