@@ -43,6 +43,7 @@ def ConceptLinker(
     candidates: int = 30,
     ef_search: int = EF_SEARCH,
     cache: int = 50_000,
+    exact: bool = True,
 ) -> "Linker":
     """Registered as clinbert.ConceptLinker.v1.
 
@@ -53,13 +54,14 @@ def ConceptLinker(
     candidates (int): names near a mention that are looked at.
     ef_search (int): how far scispaCy's index is searched: higher finds more, and takes longer.
     cache (int): mentions whose concepts are kept in memory.
+    exact (bool): a mention that is a name of the base, word by word, is not looked for in the index.
     RETURNS (Linker): the linker.
     RAISES (ValueError): a number that is not positive.
     """
     for name, value in (("candidates", candidates), ("ef_search", ef_search), ("cache", cache)):
         if value < 1:
             raise ValueError(f"{name} = {value}: expected at least 1.")
-    return Linker(path, tuple(vocabularies), candidates, ef_search, cache)
+    return Linker(path, tuple(vocabularies), candidates, ef_search, cache, exact)
 
 
 class Linker:
@@ -72,9 +74,10 @@ class Linker:
         k: int,
         ef_search: int,
         size: int,
+        exact: bool = True,
     ) -> None:
         self.path, self.vocabularies = path, vocabularies
-        self.k, self.ef_search, self.size = k, ef_search, size
+        self.k, self.ef_search, self.size, self.exact = k, ef_search, size, exact
         self._base: Optional[ConceptBase] = None
         self._memory: OrderedDict[Key, List[Linked]] = OrderedDict()
         self._reach: Dict[str, List[Tuple[str, int]]] = {}
@@ -167,9 +170,21 @@ class Linker:
         RETURNS (List[Rows]): for each, by concept, rows of `linking_features.FEATURES`.
         """
         readings = [[read(text) for text in texts] for texts, _ in keys]
-        plain = list(dict.fromkeys(x.plain for group in readings for x in group))
-        near = dict(zip(plain, self.base.near(plain, self.k)))
+        plain = dict.fromkeys(
+            reading.plain
+            for group, (_, kinds) in zip(readings, keys)
+            if not (self.exact and any(self._is_name(reading, kinds) for reading in group))
+            for reading in group
+        )
+        near = dict(zip(plain, self.base.near(list(plain), self.k))) if plain else {}
         return [self._compare(group, kinds, near) for group, (_, kinds) in zip(readings, keys)]
+
+    def _is_name(self, reading: Reading, kinds: Tuple[str, ...]) -> bool:
+        """Whether a concept of a wanted kind has the very words as a name."""
+        return any(
+            not kinds or not set(kinds).isdisjoint(self.base.entity(id_).types)
+            for id_, _, _ in self.base.alike("free", reading.free)
+        )
 
     def _compare(
         self, readings: List[Reading], kinds: Tuple[str, ...], near: Mapping[str, Any]
@@ -193,7 +208,7 @@ class Linker:
     ) -> Dict[str, Dict[str, float]]:
         found: Dict[str, Dict[str, float]] = {}
         for reading in readings:
-            for id_, aliases in near[reading.plain].items():
+            for id_, aliases in near.get(reading.plain, {}).items():
                 for alias, similarity in aliases.items():
                     _keep_best(found.setdefault(id_, {}), alias, similarity)
             forms = {"free": reading.free, "bag": reading.bag, "salt": reading.base}

@@ -153,13 +153,14 @@ class ClinicalAbbreviations(Pipe):
         """What the inventory says of the forms in a note."""
         table, reach = self.model.attrs["table"], self.model.attrs["reach"]
         places, mentions = [], []
-        for match in self._forms(table["forms"]).finditer(doc.text):
+        text = doc.text  # made anew at every look
+        for match in self._forms(table["forms"]).finditer(text):
             span = doc.char_span(match.start(), match.end())
             if span is None or is_ordinary(match, table):
                 continue
-            before = doc.text[max(0, match.start() - reach) : match.start()]
+            before = text[max(0, match.start() - reach) : match.start()]
             places.append((span.start, span.end))
-            mentions.append((match.group(), before, doc.text[match.end() : match.end() + reach]))
+            mentions.append((match.group(), before, text[match.end() : match.end() + reach]))
         spelled = dict(spelled_out(mentions, table["forms"]))
         found = {}
         for place, mention, scores in zip(places, mentions, self.model.predict(mentions)):

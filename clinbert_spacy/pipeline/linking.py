@@ -215,8 +215,9 @@ def long_forms_of(doc: Doc, spans: Sequence[Span]) -> Dict[str, str]:
     if Doc.has_extension("abbreviations"):
         found = {**dict(map(_detected, doc._.abbreviations)), **found}
     ordered = sorted(spans, key=lambda span: (span.start, span.end))
+    text = doc.text  # made anew at every look
     for first, second in zip(ordered, ordered[1:]):
-        if _defines(doc, first, second):
+        if _defines(text, first, second):
             found[second.text] = first.text
     return found
 
@@ -229,11 +230,12 @@ def _detected(short: Any) -> Tuple[str, str]:
     return short.text, long_form if isinstance(long_form, str) else long_form.text
 
 
-def _defines(doc: Doc, first: Span, second: Span) -> bool:
-    short, long_form = second.text, first.text
-    between = doc.text[first.end_char : second.start_char].strip()
-    if between != "(" or doc.text[second.end_char : second.end_char + 1] != ")":
+def _defines(text: str, first: Span, second: Span) -> bool:
+    if text[second.end_char : second.end_char + 1] != ")":
         return False
+    if text[first.end_char : second.start_char].strip() != "(":
+        return False
+    short, long_form = second.text, first.text
     if len(short) > SHORT or " " in short or len(short) >= len(long_form):
         return False
     letters = [c.lower() for c in short if c.isalpha()]

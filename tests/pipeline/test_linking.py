@@ -37,7 +37,7 @@ def make(kb):
             [{"label": label, "pattern": x} for label, names in patterns.items() for x in names]
         )
         linker = {"@misc": "clinbert.ConceptLinker.v1", "path": path and str(path)}
-        nlp.add_pipe("clinbert_linker", config={"linker": linker, **config})
+        nlp.add_pipe("clinbert_linker", config={"linker": linker} | config)
         return nlp
 
     return build
@@ -59,8 +59,9 @@ def test_entities_are_linked(make):
     assert doc.text == TEXT
 
 
-def test_scores_fall_and_are_few(make):
-    doc = make(max_concepts=2)("acute gorbitis")
+def test_scores_fall_and_are_few(make, kb):
+    linker = {"@misc": "clinbert.ConceptLinker.v1", "path": str(kb), "exact": False}
+    doc = make(max_concepts=2, linker=linker)("acute gorbitis")
     found = doc.ents[0]._.clinbert_concepts
     assert [x["id"] for x in found] == ["X:2", "X:1"] and found[0]["score"] > found[1]["score"]
 
@@ -139,6 +140,25 @@ def test_an_entity_defines_the_one_in_parentheses(make):
     assert long_forms_of(doc, list(doc.ents)) == {}  # not a letter of it fits
     doc = nlp("multiple gorb sclerosis (MGS)")
     assert long_forms_of(doc, list(doc.ents)) == {"MGS": "multiple gorb sclerosis"}
+
+
+class ReadDoc(Doc):
+    """A Doc that counts how often its whole text is made."""
+
+    reads = 0
+
+    @property
+    def text(self):
+        type(self).reads += 1
+        return super().text
+
+
+def test_the_text_is_made_once():
+    spaces = [True, False, False, True] * 20
+    doc = ReadDoc(spacy.blank("en").vocab, ["ataxia", "(", "AT", ")"] * 20, spaces)
+    spans = [Span(doc, i, i + 1, label="DISEASE") for i in range(0, 80, 2)]
+    assert long_forms_of(doc, spans)["AT"] == "ataxia"
+    assert ReadDoc.reads == 1
 
 
 def test_abbreviations_of_the_component_are_used(make):
@@ -263,3 +283,17 @@ def test_string_match(kb):
     assert match_words(linker, Request("Inflammation, Gorb")) == ["X:1"]
     assert match_words(linker, Request("gorbitis", ("drug",))) == []
     assert match_words(linker, Request("unknown")) == []
+
+
+def test_names_of_the_base_are_not_looked_for_in_the_index(kb, monkeypatch):
+    asked = []
+    for exact in (True, False):
+        linker = ConceptLinker(kb, exact=exact)
+        near = linker.base.near
+        monkeypatch.setattr(linker.base, "near", lambda x, k, n=near: (asked.append(x), n(x, k))[1])
+        requests = [Request("Inflammation, Gorb", ("disease",)), Request("gorbitiss", ("disease",))]
+        requests.append(Request("gorbitis", ("drug",)))
+        found = linker.rank(requests)
+        assert [ranked[0].id for ranked in found[:2]] == ["X:1", "X:1"]
+    # a name of another kind is no reason to stop
+    assert asked == [["gorbitiss", "gorbitis"], [asked[1][0], "gorbitiss", "gorbitis"]]
