@@ -1,6 +1,6 @@
 """`clinbert_assertion`: has the patient the problem, is the drug taken, and which words say so."""
 
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy
@@ -241,9 +241,10 @@ class ClinicalAssertion(TrainablePipe):
         gold = {axis: _numbers(axis, rows) for axis in AXES}
         return self.model.attrs["loss"](self.model, scores, gold)
 
-    @contextmanager
     def use_params(self, params: Any) -> Iterator[None]:
-        """Swap in averaged weights for the length of a block; without a model there are none.
+        """Swap in averaged weights until it goes on; without a model there are none.
+
+        A generator, not a context manager: spaCy calls `next` on it.
 
         params (dict): The optimizer's averages.
         """
