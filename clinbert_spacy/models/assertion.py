@@ -36,6 +36,7 @@ def AssertionClassifier(
     dropout: float = 0.3,
     hide: float = 0.5,
     trust: float = 2.0,
+    doubt: float = 0.5,
     rare: float = 0.25,
     lr_scale: float = 10.0,
 ) -> Model[List[Doc], AxisScores]:
@@ -47,6 +48,7 @@ def AssertionClassifier(
     hide (float): share of entities whose own words are hidden in training, and of half as many
         tokens: an entity is judged by its context, not by its name.
     trust (float): weight that the rules' answers have in the scores before training.
+    doubt (float): share of entities whose rules' answers are hidden in training.
     rare (float): weight of a value in the loss is its frequency to the power of minus this.
     lr_scale (float): the head's learning rate as a multiple of the optimizer's.
     RETURNS (Model): Docs to `AxisScores`. `attrs` hold `loss` and `decode`.
@@ -60,6 +62,7 @@ def AssertionClassifier(
         dropout=dropout,
         hide=hide,
         trust=trust,
+        doubt=doubt,
         shared=[axis in DRUG_AXES for axis in AXES],
     )
     shim.lr_scale, shim.save_dtype = lr_scale, "float16"

@@ -67,10 +67,12 @@ class EntityContext(nn.Module):
         return result
 
     def _hide(self, rows: Tensor, share: float) -> Tensor:
-        """Zero whole rows in training."""
-        if not self.training or not share:
-            return rows
-        return rows * (torch.rand(len(rows), 1, device=rows.device) >= share)
+        return hide_rows(rows, share if self.training else 0.0)
+
+
+def hide_rows(rows: Tensor, share: float) -> Tensor:
+    """Zero a share of the rows (N,H), by chance."""
+    return rows * (torch.rand(len(rows), 1, device=rows.device) >= share) if share else rows
 
 
 def mean_of_others(rows: Tensor, group: Tensor) -> Tensor:
@@ -100,9 +102,10 @@ class AssertionNet(nn.Module):
     what the rules say, `same` (S,): a number for each note and words of an entity;
     for N tokens `cue` (N,cues) which cues each belongs to.
 
-    The rules' answers also go to the scores directly: the network learns where they err. On axes
-    that are `shared` a name has one value in a note: its mentions vote, each with a weight of its
-    own, as "stop frusemide" says more than "gout from frusemide".
+    The rules' answers also go to the scores directly: the network learns where they err. They are
+    hidden from a share of the entities (doubt) in training, so that it learns to do without. On
+    axes that are `shared` a name has one value in a note: its mentions vote, each with a weight of
+    its own, as "stop frusemide" says more than "gout from frusemide".
     """
 
     def __init__(
@@ -115,9 +118,11 @@ class AssertionNet(nn.Module):
         dropout: float,
         hide: float,
         trust: float,
+        doubt: float,
         shared: List[bool],
     ) -> None:
         super().__init__()
+        self.doubt = doubt
         columns = [one for one, count in zip(shared, values) for _ in range(count)]
         self.register_buffer("shared", torch.tensor(columns), persistent=False)
         self.salience = nn.Linear(hidden, 1)
@@ -129,10 +134,11 @@ class AssertionNet(nn.Module):
 
     def forward(self, vectors: Tensor, asked: Dict[str, Tensor]) -> Tensor:
         """(S, sum of values) scores, the axes one after another."""
-        own = self.context(vectors, asked)
+        rule = hide_rows(asked["rule"], self.doubt if self.training else 0.0)
+        own = self.context(vectors, {**asked, "rule": rule})
         both = self.dropout(torch.cat([own, mean_of_others(own, asked["same"])], dim=1))
         joined = own + torch.relu(self.others(both))
-        scores: Tensor = self.output(self.dropout(joined)) + asked["rule"] * self.trust
+        scores: Tensor = self.output(self.dropout(joined)) + rule * self.trust
         return torch.where(self.shared, self._vote(scores, joined, asked["same"]), scores)
 
     def _vote(self, scores: Tensor, rows: Tensor, group: Tensor) -> Tensor:

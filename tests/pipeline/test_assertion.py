@@ -12,7 +12,9 @@ from spacy.training import Example
 from clinbert_spacy.attributes import AXES
 from clinbert_spacy.evaluation.assertion import score_assertion
 from clinbert_spacy.models.assertion import split_axes
-from clinbert_spacy.nets.assertion import mean_of_others
+from clinbert_spacy.models.assertion_features import ask
+from clinbert_spacy.models.headings import section_names
+from clinbert_spacy.nets.assertion import hide_rows, mean_of_others
 
 NOTE = "no rash , has fever . mother cough . stopped aspirin"
 GOLD = [
@@ -53,7 +55,7 @@ def make_reader(transformer_config):
                 "pooling": {"@layers": "reduce_mean.v1"},
             }
             head = {"@architectures": "clinbert.AssertionClassifier.v1", "tok2vec": listener}
-            small = {"hidden": 32, "heads": 2, "dropout": 0.0, "hide": 0.0}
+            small = {"hidden": 32, "heads": 2, "dropout": 0.0, "hide": 0.0, "doubt": 0.0}
             config = {"model": {**head, **small, **model}, **(config or {})}
         nlp.add_pipe("clinbert_assertion", config=config or {})
         return nlp
@@ -167,9 +169,6 @@ def test_gradients_reach_the_tokens(make_reader):
     net = nlp.get_pipe("clinbert_assertion").model.shims[0]._model.double().eval()
     doc = nlp.get_pipe("clinbert_sentences")(example.predicted)
     nlp.get_pipe("clinbert_assertion").ask(doc, doc.ents)
-    from clinbert_spacy.models.assertion_features import ask
-    from clinbert_spacy.models.headings import section_names
-
     arrays = ask([doc], section_names(), 8).arrays
     asked = {
         k: torch.from_numpy(v).double() if v.dtype == numpy.float32 else torch.from_numpy(v)
@@ -183,6 +182,31 @@ def test_others_of_the_same_words():
     rows = torch.arange(10.0).reshape(5, 2)
     found = mean_of_others(rows, torch.tensor([0, 1, 0, 2, 0]))
     assert found.tolist() == [[6.0, 7.0], [0.0, 0.0], [4.0, 5.0], [0.0, 0.0], [2.0, 3.0]]
+
+
+def test_hidden_rows():
+    torch.manual_seed(0)
+    rows = torch.ones(1000, 2)
+    kept = hide_rows(rows, 0.5)
+    assert 400 < kept[:, 0].sum() < 600 and (kept[:, 0] == kept[:, 1]).all()
+    assert hide_rows(rows, 0.0) is rows
+
+
+def test_the_rules_are_doubted_in_training_alone(make_reader):
+    nlp = make_reader(doubt=1.0)
+    example = place(nlp, NOTE, GOLD)
+    nlp.initialize(lambda: [example])
+    net = nlp.get_pipe("clinbert_assertion").model.shims[0]._model
+    doc = nlp.get_pipe("clinbert_sentences")(example.predicted)
+    nlp.get_pipe("clinbert_assertion").ask(doc, doc.ents)
+    arrays = ask([doc], section_names(), 8).arrays
+    asked = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    without = {**asked, "rule": torch.zeros_like(asked["rule"])}
+    vectors = torch.randn(len(doc), 32)
+    with torch.no_grad():
+        for training, same in ((True, True), (False, False)):
+            net.train(training)
+            assert torch.equal(net(vectors, asked), net(vectors, without)) == same
 
 
 def test_contexts_a_part_at_a_time(trained, monkeypatch):
