@@ -10,22 +10,16 @@ from spacy.language import Language
 from .cli_args import check_choice, check_path, command_line
 from .cli_reading import print_axes
 from .cli_show import progress_bar
-from .cli_smell import load_with_code
+from .cli_smell import AdapterName, Code, Disable, load_with_code
 
 
 def negex_score(
     pipeline: Annotated[str, typer.Argument(help="Installed pipeline or folder.")],
     kit: Annotated[Path, typer.Option(help="File of the NegEx test kit.")],
-    adapter: Annotated[
-        str, typer.Option(help="auto, clinbert, medspacy or negspacy: which attributes are read.")
-    ] = "auto",
+    adapter: AdapterName = "auto",
     label: Annotated[str, typer.Option(help="Label that the concepts get.")] = "DISEASE",
-    disable: Annotated[
-        Optional[List[str]], typer.Option(help="Component to leave out. Repeat.")
-    ] = None,
-    code: Annotated[
-        Optional[Path], typer.Option(help="Python file to import first, with components.")
-    ] = None,
+    disable: Disable = None,
+    code: Code = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Lines a batch.")] = 64,
     gpu_id: Annotated[int, typer.Option(min=-1, help="Number of the GPU, -1 for the CPU.")] = -1,
     output: Annotated[Optional[Path], typer.Option(help="Write the figures as JSON.")] = None,

@@ -12,6 +12,13 @@ from .cli_show import print_table, progress_bar
 HEADER = [
     "category", "safety", "passed", "of", "%", "of answered", "checks passed", "not answered",
 ]  # fmt: skip
+AdapterName = Annotated[
+    str, typer.Option(help="auto, clinbert, medspacy or negspacy: which attributes are read.")
+]
+Disable = Annotated[Optional[List[str]], typer.Option(help="Component to leave out. Repeat.")]
+Code = Annotated[
+    Optional[Path], typer.Option(help="Python file to import first, with components.")
+]
 
 
 def smell_test(
@@ -19,21 +26,15 @@ def smell_test(
     gold_spans: Annotated[
         bool, typer.Option("--gold-spans", help="Give the entities; judge what is said of them.")
     ] = False,
-    adapter: Annotated[
-        str, typer.Option(help="auto, clinbert, medspacy or negspacy: which attributes are read.")
-    ] = "auto",
+    adapter: AdapterName = "auto",
     kind: Annotated[
         Optional[List[str]], typer.Option(help="Kind of check that counts, e.g. presence. Repeat.")
     ] = None,
     label_map: Annotated[
         Optional[Path], typer.Option(help="JSON or YAML: labels of the pipeline to ours.")
     ] = None,
-    disable: Annotated[
-        Optional[List[str]], typer.Option(help="Component to leave out. Repeat.")
-    ] = None,
-    code: Annotated[
-        Optional[Path], typer.Option(help="Python file to import first, with components.")
-    ] = None,
+    disable: Disable = None,
+    code: Code = None,
     min_safety: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Exit with 1 below this share of safety items.")
     ] = 0.0,
