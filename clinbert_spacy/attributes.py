@@ -35,6 +35,9 @@ AXES: Dict[str, Tuple[str, ...]] = {
         "allergy",
     ),
 }  # fmt: skip
+# What is asked of problems at each mention, and of drugs once in a note.
+PROBLEM_AXES = ("presence", "experiencer", "time")
+DRUG_AXES = ("drug_status",)
 # One word for the three axes of a problem: the first of these that holds.
 PRIORITY = ("family", "absent", "hypothetical", "conditional", "possible", "historical", "present")
 
@@ -162,7 +165,7 @@ def assertion(span: Span) -> Optional[str]:
     span (Span): An entity.
     RETURNS (Optional[str]): The first of PRIORITY that holds; None if it was not judged.
     """
-    values = {assertion_of(span, "values", axis) for axis in ("presence", "experiencer", "time")}
+    values = {assertion_of(span, "values", axis) for axis in PROBLEM_AXES}
     return next((value for value in PRIORITY if value in values), None)
 
 

@@ -57,12 +57,15 @@ def score_kit(
     kit (Path): the file. adapter (Adapter): reads what is said. label (str): of the concepts.
     disable (List[str]): more components to leave out. batch_size (int): lines a batch.
     RETURNS (Dict[str, Any]): `axes` (see reading.score_judged), `lines`, `not_placed`.
-    RAISES (ValueError): a component takes the entities away, or nothing was said of any.
+    RAISES (ValueError): no concept in the file, a component takes the entities away, or nothing
+        was said of any.
     """
     from .corpora.negex import read_negex
     from .evaluation.reading import place_entities, score_judged
 
     placed = [place_entities(nlp, note, lambda _: label) for note in read_negex(kit)]
+    if not any(gold for _, gold in placed):
+        raise ValueError(f"{kit} has no line that holds its concept: is it a file of the kit?")
     finders = [n for n in nlp.pipe_names if "doc.ents" in nlp.get_pipe_meta(n).assigns]
     judged = []
     with (

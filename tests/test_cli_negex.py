@@ -81,6 +81,13 @@ def test_an_engine_that_says_nothing(kit, tmp_path):
     assert "Nothing was said" in result.output and "purpura" not in result.output
 
 
+def test_an_empty_kit(tmp_path):
+    kit = tmp_path / "kit.txt"
+    kit.write_text(HEADER, "latin-1")
+    result = run(save(spacy.blank("en"), tmp_path / "nlp"), "--kit", kit)
+    assert result.exit_code == 1 and "is it a file of the kit" in result.output
+
+
 def test_entities_taken_away(kit, tmp_path):
     code = tmp_path / "code.py"
     code.write_text(

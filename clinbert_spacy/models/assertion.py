@@ -9,14 +9,12 @@ from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d
 
-from ..attributes import AXES
+from ..attributes import AXES, DRUG_AXES
 from ..nets.assertion import AssertionNet
 from .assertion_features import ask, table_sizes
 from .headings import section_names
 from .shims import HeadShim
 
-# What holds of a drug in the whole note, and not at a mention.
-DRUG_AXES = ("drug_status",)
 Gold = Dict[str, NDArray[numpy.int64]]
 
 

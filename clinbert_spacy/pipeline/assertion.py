@@ -13,8 +13,8 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
 from .. import attributes
-from ..attributes import ASSERTION_KEY, AXES, REVIEW_KEY
-from .context import DRUG_AXES, PROBLEM_AXES, Asked, Findings, is_chronic, judge
+from ..attributes import ASSERTION_KEY, AXES, DRUG_AXES, PROBLEM_AXES, REVIEW_KEY
+from .context import Asked, Findings, is_chronic, judge
 from .cues import CueMatcher
 from .medspacy_names import install_medspacy_names
 from .section_scope import governing_sections

@@ -11,9 +11,7 @@ from spacy.tokens import Doc, Span
 from ..attributes import AXES
 from .cues import END, SUBJECT, Cue, CueMatcher, Role
 
-PROBLEM_AXES = ("presence", "experiencer", "time")
 STATUS, PERSON = "drug_status", "experiencer"
-DRUG_AXES = (STATUS,)
 DEFAULTS = {axis: values[0] for axis, values in AXES.items()}
 # A cue behind an entity belongs to what stands close before it, and to a list that ends there.
 REACH_BACK = 6

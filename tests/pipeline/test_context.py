@@ -8,14 +8,8 @@ import re
 import pytest
 import spacy
 
-from clinbert_spacy.attributes import AXES
-from clinbert_spacy.pipeline.context import (
-    DRUG_AXES,
-    PROBLEM_AXES,
-    Asked,
-    is_chronic,
-    judge,
-)
+from clinbert_spacy.attributes import AXES, DRUG_AXES, PROBLEM_AXES
+from clinbert_spacy.pipeline.context import Asked, is_chronic, judge
 from clinbert_spacy.pipeline.cues import CueMatcher, list_roles, load_cues
 
 MARK = re.compile(r"[\[{]([^\]}]*)[\]}]")
