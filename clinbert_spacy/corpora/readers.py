@@ -18,6 +18,7 @@ from .pubtator import read_pubtator
 from .record import AnnotatedNote, LabelScheme, scheme_of, to_doc, with_meta
 from .schema import CorpusSchema, get_schema
 from .segment import split_note
+from .snippets import read_snippets
 from .splits import read_excluded, take_part
 from .tables import read_ade, read_csv, read_psytar, read_spl_adr
 
@@ -32,6 +33,7 @@ FORMATS: Dict[str, Callable[..., Iterator[AnnotatedNote]]] = {
     "ade": read_ade,
     "psytar": read_psytar,
     "spl_adr": read_spl_adr,
+    "snippets": read_snippets,
 }
 # One file of a corpus in another format than that of its folder.
 BY_SUFFIX = {

@@ -243,11 +243,17 @@ _NOTES = CorpusSchema(
         **_each(_OUTSIDE, "PHI_NAME PHI_DATE PHI_AGE PHI_CONTACT PHI_ID PHI_LOCATION"),
     },
 )  # fmt: skip
+_SNIPPETS = CorpusSchema(
+    "snippets", "snippets", "invented snippets of this project: what is said of problems and drugs",
+    "CC BY 4.0", True, ("DISEASE", "SYMPTOM", "DRUG"),
+    {label: _to(label) for label in ("DISEASE", "SYMPTOM", "DRUG")},
+)  # fmt: skip
 
 SCHEMAS: Dict[str, CorpusSchema] = {
     schema.name: schema
     for schema in (
-        _BC5CDR, _NCBI, _BIORED, _MACCROBAT, _CHIA, _LCT, _ADE, _PSYTAR, _SPL_ADR, _NOTES
+        _BC5CDR, _NCBI, _BIORED, _MACCROBAT, _CHIA, _LCT, _ADE, _PSYTAR, _SPL_ADR, _NOTES,
+        _SNIPPETS,
     )
 }  # fmt: skip
 

@@ -41,6 +41,7 @@ DEFAULT_ASSERTION_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
     default_config={
         "model": DEFAULT_ASSERTION_MODEL,
         "method": "model",
+        "by_rules": [],
         "problems": ["DISEASE", "SYMPTOM"],
         "drugs": ["DRUG"],
         "chronic_is_current": True,
@@ -54,6 +55,7 @@ def make_clinbert_assertion(
     name: str,
     model: Optional[Model],
     method: str,
+    by_rules: List[str],
     problems: List[str],
     drugs: List[str],
     chronic_is_current: bool,
@@ -65,6 +67,7 @@ def make_clinbert_assertion(
     model (Optional[Model]): Docs to scores of the axes; may be None for `method = "rules"`.
     method (str): Who decides: `model`; `rules`, by cues alone; `both`, the model, and entities of
         which the rules say something else go to `doc.spans["clinbert_review"]`.
+    by_rules (List[str]): Axes that the rules decide although there is a model.
     problems (List[str]): Entity labels that have a presence, an experiencer and a time.
     drugs (List[str]): Entity labels that have a drug status.
     chronic_is_current (bool): For the rules: "history of hypertension" is current.
@@ -76,6 +79,7 @@ def make_clinbert_assertion(
         model,
         name,
         method=method,
+        by_rules=by_rules,
         problems=problems,
         drugs=drugs,
         chronic_is_current=chronic_is_current,
@@ -98,6 +102,7 @@ class ClinicalAssertion(TrainablePipe):
         name: str = "clinbert_assertion",
         *,
         method: str = "model",
+        by_rules: Sequence[str] = (),
         problems: Sequence[str] = ("DISEASE", "SYMPTOM"),
         drugs: Sequence[str] = ("DRUG",),
         chronic_is_current: bool = True,
@@ -108,6 +113,8 @@ class ClinicalAssertion(TrainablePipe):
             raise ValueError(f"method = '{method}' is not one of {', '.join(METHODS)}.")
         if model is None and method != "rules":
             raise ValueError(f"method = '{method}' needs a model; 'rules' alone goes without one.")
+        if set(by_rules) - set(AXES):
+            raise ValueError(f"by_rules = {list(by_rules)}: axes are {', '.join(AXES)}.")
         attributes.install()
         if medspacy_names:
             install_medspacy_names()
@@ -115,6 +122,7 @@ class ClinicalAssertion(TrainablePipe):
         self.model = model
         self.name = name
         self.method = method
+        self.by_rules = tuple(by_rules)
         self.axes = {**dict.fromkeys(problems, PROBLEM_AXES), **dict.fromkeys(drugs, DRUG_AXES)}
         self.chronic_is_current = chronic_is_current
         self.medspacy_names = medspacy_names
@@ -198,7 +206,7 @@ class ClinicalAssertion(TrainablePipe):
                 {axis: by_axis[axis][i] for axis in found if axis in by_axis}
                 for i, found in enumerate(findings)
             ]
-            values = [choose(*pair) for pair in zip(findings, probabilities)]
+            values = [choose(*pair, self.by_rules) for pair in zip(findings, probabilities)]
             cues = [_cues(*pair) for pair in zip(findings, values)]
             attrs = {"values": values, "scores": probabilities, "cues": cues}
             kept = {key: group.attrs[key] for key in ("rules", "sections")}
@@ -206,7 +214,8 @@ class ClinicalAssertion(TrainablePipe):
                 doc, name=ASSERTION_KEY, attrs={**kept, **attrs}, spans=list(group)
             )
             if self.method == "both":
-                doc.spans[REVIEW_KEY] = find_disagreements(doc, values, findings)
+                learned = [choose(*pair) for pair in zip(findings, probabilities)]
+                doc.spans[REVIEW_KEY] = find_disagreements(doc, learned, findings)
 
     def update(
         self,
@@ -274,16 +283,17 @@ def _role(role: Any) -> str:
 
 
 def choose(
-    findings: Findings, probabilities: Dict[str, Dict[str, float]]
+    findings: Findings, probabilities: Dict[str, Dict[str, float]], by_rules: Sequence[str] = ()
 ) -> Dict[str, str]:
     """Decide each axis of an entity.
 
     findings (Findings): What the rules say. probabilities (Dict): By axis and value; may be empty.
-    RETURNS (Dict[str, str]): The model's most probable value, the rules' one without a model.
+    by_rules (Sequence[str]): Axes that the rules decide.
+    RETURNS (Dict[str, str]): The model's most probable value, else the rules' one.
     """
     return {
         axis: max(probabilities[axis], key=probabilities[axis].__getitem__)
-        if axis in probabilities
+        if axis in probabilities and axis not in by_rules
         else finding.value
         for axis, finding in findings.items()
     }
@@ -299,18 +309,18 @@ def _cues(findings: Findings, values: Dict[str, str]) -> Dict[str, List[int]]:
 
 
 def find_disagreements(
-    doc: Doc, values: Sequence[Dict[str, str]], findings: Sequence[Findings]
+    doc: Doc, learned: Sequence[Dict[str, str]], findings: Sequence[Findings]
 ) -> SpanGroup:
     """Collect the entities of which model and rules differ.
 
-    doc (Doc): The note. values (Sequence[Dict]): What was decided. findings (Sequence[Findings]):
+    doc (Doc): The note. learned (Sequence[Dict]): What the model says. findings (Sequence[Findings]):
         What the rules say.
     RETURNS (SpanGroup): Entities; attrs `axes`: `[axis, the model's value, the rules' value]` each.
     """
     group = doc.spans[ASSERTION_KEY]
     rows = [
         (span, [[a, chosen[a], f.value] for a, f in found.items() if chosen[a] != f.value])
-        for span, chosen, found in zip(group, values, findings)
+        for span, chosen, found in zip(group, learned, findings)
     ]
     kept = [(span, axes) for span, axes in rows if axes]
     attrs = {"axes": [axes for _, axes in kept]}

@@ -121,6 +121,19 @@ def test_both_sends_disagreements_to_review(trained):
     assert group.attrs["axes"] == [[["time", "historical", "current"]]]
 
 
+def test_rules_may_decide_single_axes(trained):
+    judge = trained.get_pipe("clinbert_assertion")
+    learned = values(ready(trained))
+    judge.by_rules = ("time",)
+    doc = ready(trained)
+    changed = [{**found, "time": "current"} if "time" in found else found for found in learned]
+    assert values(doc) == changed != learned
+    # what the model would have said is still to be reviewed, and its probability is kept
+    (cough,) = doc.spans["clinbert_review"]
+    assert doc.spans["clinbert_review"].attrs["axes"] == [[["time", "historical", "current"]]]
+    assert cough._.clinbert_assertion_scores["time"]["historical"] > 0.5
+
+
 def test_survives_docbin_and_bytes(trained):
     doc = ready(trained)
     (copy,) = DocBin(docs=[doc], store_user_data=False).get_docs(trained.vocab)
@@ -233,6 +246,7 @@ def test_rules_stand_beside_what_is_trained(make_reader):
     [
         ({"method": "guess"}, "method = 'guess'"),
         ({"method": "both", "model": None}, "needs a model"),
+        ({"by_rules": ["tense"]}, "axes are presence"),
     ],
 )
 def test_wrong_settings(make_reader, config, match):
