@@ -25,11 +25,17 @@ def read_snippets(path: Union[str, Path], encoding: str = "utf-8") -> Iterator[A
     """
     for number, line in enumerate(lines_of(read_text(path, encoding)), 1):
         if line.strip():
-            name, marked = _fields(path, number, line)
+            name, marked = fields_of(path, number, line)
             yield check_note(AnnotatedNote(name, *_unmark(path, number, marked)))
 
 
-def _fields(path: Union[str, Path], number: int, line: str) -> Tuple[str, str]:
+def fields_of(path: Union[str, Path], number: int, line: str) -> Tuple[str, str]:
+    """Read a line of a file of marked texts.
+
+    path (Union[str, Path]), number (int): the file and the line, for errors. line (str): JSON.
+    RETURNS (Tuple[str, str]): `id` and `note`.
+    Raises CorpusError for another shape.
+    """
     try:
         row = json.loads(line)
     except ValueError:

@@ -19,6 +19,7 @@ from .knowledge_off import knowing_models, without_knowledge
 
 Runner = Callable[[], None]
 TRANSFORMERS = ("clinbert_transformer", "transformer")
+FINDERS = ("clinbert_ner", "ner")
 MAX_PADDED = 4096
 MASK = "[MASK]"
 
@@ -72,8 +73,9 @@ def benchmark(
         the pipeline's own encoder, and for "encoder" where the pipeline has no encoder of ours.
     n_rounds (int): timed rounds after one warm-up. batch_size (int): notes a batch.
     progress (Callable): called with 1 after each run.
-    RETURNS (Dict[str, Any]): counts, machine and peak_mb, and rows with name ("without knowledge"
-        where there is some), words_per_second and time_ratio.
+    RETURNS (Dict[str, Any]): counts, machine and peak_mb, and rows with name ("entities alone"
+        where other components stand beside, "without knowledge" where there is some),
+        words_per_second and time_ratio.
     """
     n_words = sum(len(text.split()) for text in texts)
     if not n_words:
@@ -85,6 +87,8 @@ def benchmark(
     peak_mb = peak_memory_mb()
     encoder = encoder_of(nlp) or (encoder_from_folder(stock) if stock else None)
     runners = {"pipeline": run_pipeline}
+    if beside_entities(nlp):
+        runners["entities alone"] = _without(nlp, beside_entities(nlp), run_pipeline)
     if knowing_models(nlp):
         runners["without knowledge"] = without_knowledge(nlp, run_pipeline)
     with _checkpoint_of(nlp, stock) as (folder, weights):
@@ -105,6 +109,25 @@ def benchmark(
         "stock_weights": weights,
         "rows": speed_rows(times, n_words),
     }
+
+
+def beside_entities(nlp: Language) -> List[str]:
+    """Name the components that neither encode nor find entities.
+
+    nlp (Language): a pipeline. RETURNS (List[str]): their names; none where it finds no entities.
+    """
+    finds = any(nlp.get_pipe_meta(name).factory in FINDERS for name in nlp.pipe_names)
+    kept = (*FINDERS, *TRANSFORMERS)
+    others = [n for n in nlp.pipe_names if nlp.get_pipe_meta(n).factory not in kept]
+    return others if finds else []
+
+
+def _without(nlp: Language, names: Sequence[str], run: Runner) -> Runner:
+    def run_less() -> None:
+        with nlp.select_pipes(disable=list(names)):
+            run()
+
+    return run_less
 
 
 def time_in_turns(

@@ -4,11 +4,13 @@ import csv
 import random
 import re
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Mapping, Tuple, Union
 
-from ..corpora.files import broken, sha256_of
-from ..corpora.layers import read_notes
+from ..corpora.files import broken, lines_of, read_text, sha256_of
+from ..corpora.layers import SECTIONS, read_notes
+from ..corpora.snippets import fields_of
 from ..models.headings import find_heading, load_titles, look_up, normalise
 
 # What a section header of MTS-Dialog may mean here; its papers describe the twenty.
@@ -37,6 +39,8 @@ MTS_DIALOG = {
 MTSAMPLES_HEADING = re.compile(r"(?:^|(?<=[.,;]))\s*([A-Z][A-Z0-9 /&'()\-]{1,50}):\s*,?\s*")
 # MTSamples has lost its line ends to commas.
 LOST_LINE_END = re.compile(r"(?<=[.;:?]),\s*")
+SECTION_MARK = re.compile(r"\[\[(\w+)\]\]")
+NAMES = frozenset(SECTIONS)
 FEWEST_HEADINGS = 3
 LONGEST_PSEUDO_NOTE = 8
 
@@ -46,22 +50,25 @@ class Part:
     """A section.
 
     name (str): normalised; several, by "|", where one cannot tell. heading (str): "" without one.
-    body (str): the rest.
+    body (str): the rest. written (str): heading and body as they stand in the note, with the white
+    space before; "" if unknown.
     """
 
     name: str
     heading: str
     body: str
+    written: str = ""
 
 
 @dataclass(frozen=True)
 class Variation:
     """How headings are written anew, as probabilities.
 
-    bare: a note loses all its headings. title: another title of the same name. small: small
+    original: a note stays as it was written. bare: a note loses all its headings. title: another title of the same name. small: small
     letters. plain: no colon. typo: a letter is lost or doubled. line: the body begins a new line.
     """
 
+    original: float = 0.0
     bare: float = 0.0
     title: float = 0.0
     small: float = 0.0
@@ -74,9 +81,40 @@ def notes_parts(path: Union[str, Path]) -> Iterator[List[Part]]:
     """Read notes with sections. path: a folder like assets/notes/train. YIELDS (List[Part])."""
     for note in read_notes(path):
         sections = note.meta["layers"].sections if "layers" in note.meta else ()
-        parts = [Part(name, *cut_heading(note.text[s:e])) for s, e, name in sections]
-        if parts:
-            yield parts
+        if sections:
+            yield parts_of(note.text, sections)
+
+
+def parts_of(text: str, sections: Iterable[Tuple[int, int, str]]) -> List[Part]:
+    """Cut a note into parts.
+
+    text (str): the note. sections (Iterable[Tuple[int, int, str]]): start, end, name, in order.
+    RETURNS (List[Part]): its parts.
+    """
+    parts, last = [], 0
+    for start, end, name in sections:
+        parts.append(Part(name, *cut_heading(text[start:end]), text[last:end]))
+        last = end
+    return parts
+
+
+def marked_parts(path: Union[str, Path]) -> Iterator[List[Part]]:
+    """Read notes with marks in them: `[[name]]` stands before each section.
+
+    path (Union[str, Path]): JSONL with `id` and `note`. YIELDS (List[Part]): notes.
+    Raises CorpusError naming file and line for another shape, an unknown name, an empty section.
+    """
+    for number, line in enumerate(lines_of(read_text(path)), 1):
+        if line.strip():
+            pieces = SECTION_MARK.split(fields_of(path, number, line)[1])
+            names, texts = pieces[1::2], pieces[2::2]
+            if pieces[0] or not names or not all(t.strip() for t in texts) or set(names) - NAMES:
+                raise broken(path, number, "[[name]] before each section", "another shape")
+            ends = list(accumulate(map(len, texts)))
+            starts = (end - len(text) for end, text in zip(ends, texts))
+            whole = "".join(texts)
+            stops = (len(whole[:end].rstrip()) for end in ends)
+            yield parts_of(whole, zip(starts, stops, names))
 
 
 def cut_heading(text: str) -> Tuple[str, str]:
@@ -171,6 +209,7 @@ def _rows(path: Union[str, Path], columns: Iterable[str]) -> Iterator[Mapping[st
 
 READERS: Dict[str, Callable[..., Iterator[List[Part]]]] = {
     "notes": notes_parts,
+    "marked": marked_parts,
     "mtsamples": mtsamples_parts,
     "mts_dialog": mts_dialog_parts,
     "aci_bench": aci_bench_parts,
@@ -186,6 +225,8 @@ def write(
     rng (random.Random): decides.
     RETURNS (Tuple[str, List[List[Any]]]): text, and sections as start, end, name.
     """
+    if all(part.written for part in parts) and rng.random() < variation.original:
+        return _as_written(parts)
     bare = rng.random() < variation.bare
     text, sections = "", []
     for part in parts:
@@ -195,6 +236,15 @@ def write(
         heading = "" if bare else vary(part, variation, rng)
         text += heading + part.body
         sections.append([start, len(text), part.name])
+    return text, sections
+
+
+def _as_written(parts: List[Part]) -> Tuple[str, List[List[Any]]]:
+    text, sections = "", []
+    for part in parts:
+        before = len(part.written) - len(part.written.lstrip())
+        sections.append([len(text) + before, len(text) + len(part.written), part.name])
+        text += part.written
     return text, sections
 
 

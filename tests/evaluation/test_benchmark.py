@@ -74,3 +74,23 @@ def test_stock_pipeline_has_the_weights_and_pieces_of_the_pipeline(
 def test_nothing_to_export():
     with pytest.raises(ValueError, match="No encoder of ours"):
         bench.export_encoder(spacy.blank("en"), "nowhere")
+
+
+def test_what_stands_beside_the_entities_is_timed(make_nlp, make_examples):
+    nlp = make_nlp()
+    nlp.initialize(lambda: make_examples(nlp))
+    assert bench.beside_entities(nlp) == bench.beside_entities(spacy.blank("en")) == []
+    seen = []
+
+    @spacy.Language.component("toy_counter")
+    def count(doc):
+        seen.append(len(doc))
+        return doc
+
+    nlp.add_pipe("toy_counter")
+    assert bench.beside_entities(nlp) == ["toy_counter"]
+    speed = bench.benchmark(nlp, ["no aspirin"], n_rounds=1)
+    names = [row["name"] for row in speed["rows"]]
+    assert names[:2] == ["pipeline", "entities alone"]
+    # once before the contenders, then a warm-up and a round of the pipeline alone
+    assert len(seen) == 3 and nlp.pipe_names[-1] == "toy_counter"

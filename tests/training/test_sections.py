@@ -1,5 +1,8 @@
 """Notes with sections out of several corpora."""
 
+import json
+import random
+
 import pytest
 import spacy
 
@@ -10,10 +13,13 @@ from clinbert_spacy.corpora.offsets import write_offsets
 from clinbert_spacy.corpora.record import AnnotatedNote
 from clinbert_spacy.training.section_texts import (
     Part,
+    Variation,
     aci_bench_parts,
+    marked_parts,
     mts_dialog_parts,
     mtsamples_parts,
     notes_parts,
+    write,
 )
 from clinbert_spacy.training.sections import create_sectioned_notes
 from tests.corpora.toy_notes import toy_note
@@ -81,6 +87,42 @@ def test_notes(tmp_path):
     write_layers([toy_note()], tmp_path)
     ((part,),) = notes_parts(tmp_path)
     assert part.name == "plan" and part.heading == "Plan" and part.body.startswith("Stopped")
+
+
+MARKED = (
+    "[[chief_complaint]]Cough for a week. [[past_medical_history]]PMHx: asthma,\n"
+    "[[allergies]]NKDA.\n\n[[plan]]Rest."
+)
+
+
+def write_marked(folder, *notes):
+    path = folder / "marked.jsonl"
+    rows = [json.dumps({"id": f"n{i}", "note": note}) for i, note in enumerate(notes)]
+    path.write_text("\n".join(rows) + "\n", encoding="utf8")
+    return path
+
+
+def test_marked_notes_are_written_as_they_were(tmp_path):
+    (parts,) = marked_parts(write_marked(tmp_path, MARKED))
+    assert [part.name for part in parts] == MARKED.replace("]]", "[[").split("[[")[1::2]
+    assert (parts[1].heading, parts[1].body) == ("PMHx", "asthma,")
+    text, sections = write(parts, Variation(original=1.0, title=1.0), random.Random(0))
+    assert text == "Cough for a week. PMHx: asthma,\nNKDA.\n\nRest."
+    assert [text[start:end] for start, end, _ in sections] == [
+        "Cough for a week.", "PMHx: asthma,", "NKDA.", "Rest.",
+    ]  # fmt: skip
+    text, _ = write(parts, Variation(bare=1.0), random.Random(0))
+    assert "PMHx" not in text and text.count("\n") >= 3
+
+
+@pytest.mark.parametrize(
+    "note", ["Cough.", "Cough. [[plan]]Rest.", "[[plans]]Rest.", "[[plan]] [[allergies]]NKDA"]
+)
+def test_broken_marks(tmp_path, note):
+    path = write_marked(tmp_path, MARKED, note)
+    with pytest.raises(CorpusError, match="marked.jsonl:2.*before each section") as error:
+        list(marked_parts(path))
+    assert "Rest" not in str(error.value)
 
 
 def test_reader(samples):
