@@ -1,16 +1,19 @@
 """The notes that ship: every layer legal, parts apart from each other and from public text."""
 
 import os
+import random
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 
+from clinbert_spacy.attributes import AXES
 from clinbert_spacy.corpora.checks import find_faults
 from clinbert_spacy.corpora.dedupe import word_runs
 from clinbert_spacy.corpora.layers import ENCOUNTERS, read_notes
 from clinbert_spacy.corpora.offsets import read_offsets, read_texts
+from clinbert_spacy.corpora.snippets import read_snippets
 from clinbert_spacy.evaluation.agreement import compare
 from clinbert_spacy.evaluation.inventory import (
     count_layers,
@@ -18,6 +21,8 @@ from clinbert_spacy.evaluation.inventory import (
     names_of,
     unseen_share,
 )
+from clinbert_spacy.evaluation.smell_items import read_items
+from clinbert_spacy.training.section_texts import Variation, marked_parts, write
 
 ROOT = Path(__file__).parent.parent
 NOTES = ROOT / "assets" / "notes"
@@ -63,6 +68,35 @@ def test_no_two_parts_share_a_run_of_twelve_words(parts):
     runs = {part: set().union(*(word_runs(n.text) for n in notes)) for part, notes in parts.items()}
     for left, right in combinations(PARTS, 2):
         assert not runs[left] & runs[right], f"{left} and {right}"
+
+
+@pytest.fixture(scope="module")
+def snippets():
+    folder = NOTES / "snippets"
+    return {part: list(read_snippets(folder / f"{part}.jsonl")) for part in ("train", "dev")}
+
+
+def test_there_are_enough_snippets_of_each_thing(snippets):
+    mentions = [mention for note in snippets["train"] for mention in note.mentions]
+    values = Counter(value for mention in mentions for value in mention.attributes.values())
+    rare = {v: values[v] for axis in AXES.values() for v in axis if values[v] < 30}
+    assert rare == {}
+    statuses = (values[status] for status in AXES["drug_status"])
+    assert min(statuses) >= 200
+    ids = [note.id for notes in snippets.values() for note in notes]
+    assert len(ids) == len(set(ids)) == 1460
+
+
+def test_what_only_trains_shares_no_run_of_words_with_what_judges(parts, snippets):
+    marked = marked_parts(NOTES / "snippets" / "sections.jsonl")
+    texts = [write(found, Variation(original=1.0), random.Random(0))[0] for found in marked]
+    assert len(texts) == 240
+    texts += [note.text for note in snippets["train"]]
+    judged = [note.text for part in ("dev", "test") for note in parts[part]]
+    judged += [item.text for item in read_items().items]
+    judged += [note.text for note in snippets["dev"]]
+    ours, theirs = (set().union(*map(word_runs, group)) for group in (texts, judged))
+    assert not ours & theirs
 
 
 def test_the_two_annotations_cover_what_they_should(parts):

@@ -313,8 +313,8 @@ def find_disagreements(
 ) -> SpanGroup:
     """Collect the entities of which model and rules differ.
 
-    doc (Doc): The note. learned (Sequence[Dict]): What the model says. findings (Sequence[Findings]):
-        What the rules say.
+    doc (Doc): The note. learned (Sequence[Dict]): What the model says.
+    findings (Sequence[Findings]): What the rules say.
     RETURNS (SpanGroup): Entities; attrs `axes`: `[axis, the model's value, the rules' value]` each.
     """
     group = doc.spans[ASSERTION_KEY]

@@ -64,8 +64,9 @@ class Part:
 class Variation:
     """How headings are written anew, as probabilities.
 
-    original: a note stays as it was written. bare: a note loses all its headings. title: another title of the same name. small: small
-    letters. plain: no colon. typo: a letter is lost or doubled. line: the body begins a new line.
+    original: a note stays as it was written. bare: a note loses all its headings. title: another
+    title of the same name. small: small letters. plain: no colon. typo: a letter is lost or
+    doubled. line: the body begins a new line.
     """
 
     original: float = 0.0

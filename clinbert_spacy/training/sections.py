@@ -23,9 +23,9 @@ def create_sectioned_notes(
     """Registered as clinbert.SectionedNotes.v1.
 
     sources (Mapping[str, Mapping[str, Any]]): blocks by name with "corpus" (notes, marked,
-        mtsamples, mts_dialog, aci_bench), "path", and optionally "limit" (documents), "repeat" (times),
-        "without" (mtsamples: a file such as assets/notes/out_of_style.jsonl, whose texts are left
-        out) and "licence" (what weights that learn from it are bound to).
+        mtsamples, mts_dialog, aci_bench), "path", and optionally "limit" (documents), "repeat"
+        (times), "without" (mtsamples: a file such as assets/notes/out_of_style.jsonl, whose texts
+        are left out) and "licence" (what weights that learn from it are bound to).
     variation (Mapping[str, float]): see section_texts.Variation; {} leaves headings as they are.
     shuffle (bool): another order, and other headings, in every epoch.
     seed (int): for both.

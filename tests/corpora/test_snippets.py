@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from spacy.lang.en import English
+
 from clinbert_spacy.corpora.files import CorpusError
 from clinbert_spacy.corpora.readers import create_corpus, read_corpus
 from clinbert_spacy.pipeline.assertion import ClinicalAssertion, gold_entities, gold_values
-from spacy.lang.en import English
 
 
 def write(folder, *notes):
