@@ -4,7 +4,7 @@ Linear in the note: the cues are found by spaCy's matchers, and two passes, one 
 carry the cue that is open on each axis to the entities.
 """
 
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Container, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from spacy.tokens import Doc, Span
 
@@ -21,9 +21,20 @@ REACH = {"presence": 40, "experiencer": 40, "time": 25, "drug_status": 15}
 LATER = ("stopped", "held", "changed")
 # What somebody else does with a drug, the patient does not.
 TAKEN = ("active", "past", "stopped", "started", "changed")
+# Of two cues that are equally near; what is said to be there counts first.
+ORDER = ("present", "absent", "hypothetical", "conditional", "possible")
+# Counts more than that a problem comes in a circumstance only.
+OUTWEIGHS = {"absent", "hypothetical"}
 # Directly before a drug these say nothing of the problems behind it.
 OF_THE_DRUG = {"absent", "possible"}
+# Signs at the start of lines, where both stand in one list.
+SIGNS = {
+    "-": Role("presence", "absent", "before"),
+    "+": Role("presence", "present", "before"),
+}
 BULLETS = {"-", "*", "•", "·", "–", "+"}
+# Between a drug and the one that takes its place.
+INSTEAD = {"for", "to", "with", "by", "onto"}
 JOINED = {",", "and", "or", "/", "&", "+", "and/or", "nor"}
 
 
@@ -66,15 +77,39 @@ def judge(
     RETURNS (Tuple[List[Cue], List[Findings]]): the cues, and by axis what they say of each entity.
     """
     taken = {i for one in asked for i in range(one.span.start, one.span.end)}
-    cues = matcher.find(doc, taken)
-    ahead = carry_ahead(doc, asked, cues)
-    behind = carry_back(doc, asked, cues)
+    cues = sorted([*matcher.find(doc, taken), *find_signs(doc)])
+    ahead = carry_ahead(doc, asked, cues, matcher.data.get("exchange", ()))
+    behind = carry_back(doc, asked, cues, matcher.answers)
     sections = matcher.data["sections"]
     findings = [
         {axis: _decide(matcher, one, axis, before, after, sections) for axis in one.axes}
         for one, before, after in zip(asked, ahead, behind)
     ]
     return cues, share_status(asked, findings)
+
+
+def find_signs(doc: Doc) -> List[Cue]:
+    """Find the lines that say `+` or `-` of a finding; a list of `-` alone is only a list.
+
+    doc (Doc): a note.
+    RETURNS (List[Cue]): the signs, in order.
+    """
+    found: List[Cue] = []
+    block: List[int] = []
+    opens = [i for i in range(len(doc)) if i == 0 or "\n" in doc[i - 1].text]
+    for i in [*opens, None]:
+        if i is not None and doc[i].text in SIGNS and (not block or _next_line(doc, block[-1], i)):
+            block.append(i)
+            continue
+        if len({doc[j].text for j in block}) > 1:
+            found.extend(Cue(j, j + 1, (SIGNS[doc[j].text],)) for j in block)
+        block = [i] if i is not None and doc[i].text in SIGNS else []
+    return found
+
+
+def _next_line(doc: Doc, left: int, right: int) -> bool:
+    """Whether one line lies between two tokens that open lines."""
+    return sum(doc[i].text.count("\n") for i in range(left, right)) == 1
 
 
 def share_status(asked: Sequence[Asked], findings: Sequence[Findings]) -> List[Findings]:
@@ -109,16 +144,19 @@ def _counts_more(other: Finding, status: Finding) -> bool:
 Open = Dict[str, Tuple[Role, Cue]]
 
 
-def carry_ahead(doc: Doc, asked: Sequence[Asked], cues: Sequence[Cue]) -> List[Open]:
+def carry_ahead(
+    doc: Doc, asked: Sequence[Asked], cues: Sequence[Cue], exchange: Container[str] = ()
+) -> List[Open]:
     """Carry cues that stand before entities to them.
 
     doc (Doc): the note. asked (Sequence[Asked]): entities. cues (Sequence[Cue]): both in order.
+    exchange (Container[str]): cues of one drug that makes way for another.
     RETURNS (List[Open]): by entity, the last open cue of each axis.
     """
     results: List[Open] = []
     drugs = {one.span.start for one in asked if STATUS in one.axes}
     scope = Scope(doc)
-    position = 0
+    position = last_drug = 0
     for one in asked:
         start = one.span.start
         while position < len(cues) and cues[position].start < start:
@@ -127,7 +165,19 @@ def carry_ahead(doc: Doc, asked: Sequence[Asked], cues: Sequence[Cue]) -> List[O
             position += 1
         scope.move_to(start)
         results.append(scope.near(start))
+        if STATUS in one.axes and STATUS in results[-1]:
+            _, cue = results[-1][STATUS]
+            if doc[cue.start : cue.end].text.lower() in exchange and cue.end <= last_drug:
+                # "swapped sertraline for mirtazapine": the second takes the first one's place
+                if _takes_its_place(doc, last_drug, start):
+                    results[-1][STATUS] = (Role(STATUS, "started", "before"), cue)
+        last_drug = one.span.end if STATUS in one.axes else last_drug
     return results
+
+
+def _takes_its_place(doc: Doc, left: int, right: int) -> bool:
+    """Whether `for`, `to` or the like leads on from one drug to another."""
+    return any(doc[i].lower_ in INSTEAD for i in range(max(left, right - 3), right))
 
 
 class Scope:
@@ -185,25 +235,48 @@ class Scope:
             self.current = {}
 
 
-def carry_back(doc: Doc, asked: Sequence[Asked], cues: Sequence[Cue]) -> List[Open]:
+def carry_back(
+    doc: Doc, asked: Sequence[Asked], cues: Sequence[Cue], answers: Container[str] = ()
+) -> List[Open]:
     """Carry cues that stand behind entities back to them, and through the list before them.
 
     doc (Doc): the note. asked (Sequence[Asked]): entities. cues (Sequence[Cue]): both in order.
+    answers (Container[str]): cues that are said of the last of a list only.
     RETURNS (List[Open]): by entity, the first cue of each axis within reach.
     """
     results: List[Open] = [{} for _ in asked]
     position = len(cues) - 1
     near: List[Cue] = []
+    following: Dict[Tuple[str, ...], int] = {}
     for k in range(len(asked) - 1, -1, -1):
         end = asked[k].span.end
         while position >= 0 and cues[position].start >= end:
             near.insert(0, cues[position])
             position -= 1
         near = [cue for cue in near if cue.start - end <= REACH_BACK]
-        results[k] = _reach_back(doc, asked[k].span, near)
+        # what stands behind another of its kind is said of that
+        limit = following.get(asked[k].axes, len(doc))
+        results[k] = _reach_back(doc, asked[k].span, [c for c in near if c.start < limit])
+        following[asked[k].axes] = asked[k].span.start
         if k + 1 < len(asked) and _joined(doc, end, asked[k + 1].span.start):
-            results[k] = {**results[k + 1], **results[k]}
+            shared = _of_list(doc, asked[k + 1].span, results[k + 1], answers)
+            results[k] = {**shared, **results[k]}
     return results
+
+
+def _of_list(doc: Doc, last: Span, found: Open, answers: Container[str]) -> Open:
+    """What stands behind the last of a list and is said of all: not the `nil` of `pain, rash nil`.
+
+    An answer behind a colon is: `stroke, TIA: none`. So is what follows `and`.
+    """
+    before = doc[last.start - 1].text if last.start else ""
+    if before != ",":
+        return found
+    return {
+        axis: (role, cue)
+        for axis, (role, cue) in found.items()
+        if cue.start > last.end or doc[cue.start : cue.end].text.lower() not in answers
+    }
 
 
 def _reach_back(doc: Doc, span: Span, near: Sequence[Cue]) -> Open:
@@ -240,20 +313,29 @@ def _decide(
     sections: Mapping[str, Mapping[str, str]],
 ) -> Finding:
     inside = [role for role in matcher.look_inside(one.span) if role.axis == axis]
-    if inside:
+    pairs = [pair for pair in (before.get(axis), after.get(axis)) if pair is not None]
+    # "denies exertional dyspnoea"
+    outweighed = any(role.value in OUTWEIGHS for role, _ in pairs)
+    if inside and not (outweighed and inside[0].value == "conditional"):
         return Finding(inside[0].value, (one.span.start, one.span.end), "cue")
-    found = [pair for pair in (before.get(axis), after.get(axis)) if pair is not None]
-    found = [(role, cue) for role, cue in found if not (role.weak and one.chronic)]
-    if axis == STATUS and PERSON in before and all(role.value in TAKEN for role, _ in found):
-        _, cue = before[PERSON]
-        return Finding("not_taken", (cue.start, cue.end), "cue")
+    found = [(role, cue) for role, cue in pairs if not (role.weak and one.chronic)]
+    person = before.get(PERSON)
+    if axis == STATUS and person is not None and person[0].value != DEFAULTS[PERSON]:
+        if all(role.value in TAKEN for role, _ in found):
+            return Finding("not_taken", (person[1].start, person[1].end), "cue")
     if found:
-        role, cue = min(found, key=lambda pair: _distance(one.span, pair[1]))
+        role, cue = min(found, key=lambda pair: _weigh(one.span, *pair))
         return Finding(role.value, (cue.start, cue.end), "cue")
     default = sections.get(one.section, {}).get(axis)
     if default is not None:
         return Finding(default, None, "section")
     return Finding(DEFAULTS[axis], None, "default")
+
+
+def _weigh(span: Span, role: Role, cue: Cue) -> Tuple[int, int]:
+    """The smaller, the more a cue counts: by its distance, then by what it says."""
+    rank = ORDER.index(role.value) if role.value in ORDER else len(ORDER)
+    return _distance(span, cue), rank
 
 
 def _distance(span: Span, cue: Cue) -> int:
