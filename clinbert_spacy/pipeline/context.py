@@ -11,22 +11,28 @@ from spacy.tokens import Doc, Span
 from ..attributes import AXES
 from .cues import END, SUBJECT, Cue, CueMatcher, Role
 
-STATUS, PERSON = "drug_status", "experiencer"
+STATUS, PERSON, PRESENCE = "drug_status", "experiencer", "presence"
 DEFAULTS = {axis: values[0] for axis, values in AXES.items()}
 # A cue behind an entity belongs to what stands close before it, and to a list that ends there.
 REACH_BACK = 6
+# One that is said of the next words only: `not`.
+REACH_SHORT = 6
 # Drugs change their status many times in a sentence.
 REACH = {"presence": 40, "experiencer": 40, "time": 25, "drug_status": 15}
 # What may still happen to a drug that one is on.
 LATER = ("stopped", "held", "changed")
 # What somebody else does with a drug, the patient does not.
 TAKEN = ("active", "past", "stopped", "started", "changed")
+# What is said of the problems or of the drugs behind a cue, not of both.
+DENIED = {"absent", "not_taken"}
 # Of two cues that are equally near; what is said to be there counts first.
 ORDER = ("present", "absent", "hypothetical", "conditional", "possible")
 # Counts more than that a problem comes in a circumstance only.
 OUTWEIGHS = {"absent", "hypothetical"}
 # Directly before a drug these say nothing of the problems behind it.
 OF_THE_DRUG = {"absent", "possible"}
+# Between a drug and its reaction.
+LEADS_ON = {"-", "–", ":", "(", "=", "->", ">"}
 # Signs at the start of lines, where both stand in one list.
 SIGNS = {
     "-": Role("presence", "absent", "before"),
@@ -78,14 +84,48 @@ def judge(
     """
     taken = {i for one in asked for i in range(one.span.start, one.span.end)}
     cues = sorted([*matcher.find(doc, taken), *find_signs(doc)])
-    ahead = carry_ahead(doc, asked, cues, matcher.data.get("exchange", ()))
+    ahead = carry_ahead(doc, asked, cues, matcher.short, matcher.data.get("exchange", ()))
     behind = carry_back(doc, asked, cues, matcher.answers)
     sections = matcher.data["sections"]
     findings = [
         {axis: _decide(matcher, one, axis, before, after, sections) for axis in one.axes}
         for one, before, after in zip(asked, ahead, behind)
     ]
-    return cues, share_status(asked, findings)
+    return cues, share_status(asked, read_reactions(doc, asked, findings, matcher))
+
+
+def read_reactions(
+    doc: Doc, asked: Sequence[Asked], findings: Sequence[Findings], matcher: CueMatcher
+) -> List[Findings]:
+    """Read `Penicillin: hives` as an allergy, where nothing else is said of either.
+
+    The drug opens the statement, the problem ends it, and is what drugs do and not what they are
+    given for.
+
+    doc (Doc): a note. asked (Sequence[Asked]): entities. findings (Sequence[Findings]): what the
+    cues say of each. matcher (CueMatcher): knows reactions, and the remedies of such problems.
+    RETURNS (List[Findings]): the same, with those reactions.
+    """
+    read = list(findings)
+    for k in range(len(asked) - 1):
+        drug, problem = asked[k].span, asked[k + 1].span
+        if not (STATUS in read[k] and PRESENCE in read[k + 1]):
+            continue
+        if not matcher.is_reaction(drug.text, problem.text) or not _opens(doc, drug.start):
+            continue
+        between = doc[drug.end : problem.start].text
+        said = (read[k][STATUS], read[k + 1][PRESENCE])
+        if between in LEADS_ON and all(f.source != "cue" for f in said):
+            cue = (drug.end, problem.start)
+            read[k] = {**read[k], STATUS: Finding("allergy", cue, "cue")}
+            read[k + 1] = {**read[k + 1], PRESENCE: Finding("conditional", cue, "cue")}
+    return read
+
+
+def _opens(doc: Doc, token: int) -> bool:
+    """Whether a token opens a statement."""
+    before = doc[token - 1].text if token else "\n"
+    return bool(doc[token].is_sent_start) or before in (";", ".") or "\n" in before
 
 
 def find_signs(doc: Doc) -> List[Cue]:
@@ -145,18 +185,24 @@ Open = Dict[str, Tuple[Role, Cue]]
 
 
 def carry_ahead(
-    doc: Doc, asked: Sequence[Asked], cues: Sequence[Cue], exchange: Container[str] = ()
+    doc: Doc,
+    asked: Sequence[Asked],
+    cues: Sequence[Cue],
+    short: Container[str] = (),
+    exchange: Container[str] = (),
 ) -> List[Open]:
     """Carry cues that stand before entities to them.
 
     doc (Doc): the note. asked (Sequence[Asked]): entities. cues (Sequence[Cue]): both in order.
-    exchange (Container[str]): cues of one drug that makes way for another.
+    short (Container[str]): cues that reach a few words. exchange (Container[str]): of one drug that makes way for another.
     RETURNS (List[Open]): by entity, the last open cue of each axis.
     """
     results: List[Open] = []
     drugs = {one.span.start for one in asked if STATUS in one.axes}
     scope = Scope(doc)
     position = last_drug = 0
+    # which kind of entity stands first behind a cue
+    firsts: Dict[Cue, str] = {}
     for one in asked:
         start = one.span.start
         while position < len(cues) and cues[position].start < start:
@@ -164,15 +210,35 @@ def carry_ahead(
             scope.open(cues[position], cues[position].end in drugs)
             position += 1
         scope.move_to(start)
-        results.append(scope.near(start))
-        if STATUS in one.axes and STATUS in results[-1]:
-            _, cue = results[-1][STATUS]
-            if doc[cue.start : cue.end].text.lower() in exchange and cue.end <= last_drug:
-                # "swapped sertraline for mirtazapine": the second takes the first one's place
+        near = {
+            axis: (role, cue)
+            for axis, (role, cue) in scope.near(start).items()
+            if not (_text(doc, cue) in short and _is_beyond(doc, cue.end, start))
+        }
+        kind, other = (STATUS, PRESENCE) if STATUS in one.axes else (PRESENCE, STATUS)
+        if kind in near:
+            role, cue = near[kind]
+            # "no bruising on apixaban": it is the bruising that is not there
+            if role.value in DENIED and firsts.get(cue, kind) == other:
+                del near[kind]
+            # "swapped sertraline for mirtazapine": the second takes the first one's place
+            elif _text(doc, cue) in exchange and cue.end <= last_drug:
                 if _takes_its_place(doc, last_drug, start):
-                    results[-1][STATUS] = (Role(STATUS, "started", "before"), cue)
+                    near[STATUS] = (Role(STATUS, "started", "before"), cue)
+        for _, cue in near.values():
+            firsts.setdefault(cue, kind)
+        results.append(near)
         last_drug = one.span.end if STATUS in one.axes else last_drug
     return results
+
+
+def _text(doc: Doc, cue: Cue) -> str:
+    return doc[cue.start : cue.end].text.lower()
+
+
+def _is_beyond(doc: Doc, left: int, right: int) -> bool:
+    """Whether a cue of a few words does not reach from one token to another."""
+    return right - left > REACH_SHORT or any(doc[i].text in ",:(" for i in range(left, right))
 
 
 def _takes_its_place(doc: Doc, left: int, right: int) -> bool:
@@ -205,7 +271,10 @@ class Scope:
         of_drug (bool): a drug follows at once: "no aspirin (rash)", "likely ifosfamide: acidosis".
         """
         ends = [role.value for role in cue.roles if role.axis == END]
-        if ends:
+        if ends and self.doc[cue.start].text == ";":
+            # "Allergies: aspirin - wheeze; codeine - nausea"
+            self.current = {a: pair for a, pair in self.current.items() if self._lists(pair[1])}
+        elif ends:
             # "Her sister had a clot and developed a rash": still the sister
             kept = () if SUBJECT in ends else (PERSON,)
             self.current = {axis: self.current[axis] for axis in kept if axis in self.current}
@@ -217,6 +286,10 @@ class Scope:
             }
         )
         self.at = max(self.at, cue.end - 1)
+
+    def _lists(self, cue: Cue) -> bool:
+        """Whether a cue ends in a colon or stands before one."""
+        return any(t.text == ":" for t in self.doc[cue.end - 1 : cue.end + 1])
 
     def near(self, token: int) -> Open:
         """What is open and within reach of a token."""
@@ -275,7 +348,7 @@ def _of_list(doc: Doc, last: Span, found: Open, answers: Container[str]) -> Open
     return {
         axis: (role, cue)
         for axis, (role, cue) in found.items()
-        if cue.start > last.end or doc[cue.start : cue.end].text.lower() not in answers
+        if cue.start > last.end or _text(doc, cue) not in answers
     }
 
 
@@ -323,6 +396,8 @@ def _decide(
     if axis == STATUS and person is not None and person[0].value != DEFAULTS[PERSON]:
         if all(role.value in TAKEN for role, _ in found):
             return Finding("not_taken", (person[1].start, person[1].end), "cue")
+    if axis == STATUS:
+        found = _drug_cues(matcher, one.span, found)
     if found:
         role, cue = min(found, key=lambda pair: _weigh(one.span, *pair))
         return Finding(role.value, (cue.start, cue.end), "cue")
@@ -330,6 +405,24 @@ def _decide(
     if default is not None:
         return Finding(default, None, "section")
     return Finding(DEFAULTS[axis], None, "default")
+
+
+def _drug_cues(
+    matcher: CueMatcher, drug: Span, found: List[Tuple[Role, Cue]]
+) -> List[Tuple[Role, Cue]]:
+    """The cues of a drug that count: `on` says little beside `on aspirin - hold`."""
+    firm = [pair for pair in found if _text(drug.doc, pair[1]) not in matcher.yields]
+    values = {role.value for role, _ in firm}
+    if values == {"stopped", "past"}:
+        # "stopped digoxin two years ago"
+        dated = [p for p in firm if p[0].value == "past" and _is_dated(p[1])]
+        return dated or firm
+    return firm or found
+
+
+def _is_dated(cue: Cue) -> bool:
+    """Whether a cue says when, and that it is over."""
+    return any(role.axis == "time" and role.value == "historical" for role in cue.roles)
 
 
 def _weigh(span: Span, role: Role, cue: Cue) -> Tuple[int, int]:

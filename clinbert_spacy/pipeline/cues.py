@@ -136,6 +136,8 @@ class CueMatcher:
         self.roles = list_roles(self.data)
         self.answers = frozenset(self.data.get("answers", ()))
         self.close = frozenset(self.data.get("close", ()))
+        self.short = frozenset(self.data.get("short", ()))
+        self.yields = frozenset(self.data.get("yields", ()))
         self.is_cut = False
 
     def _cut(self) -> None:
@@ -194,8 +196,22 @@ class CueMatcher:
         ends = _stops(doc, span.end)
         if phrase in self.answers:
             return "after" if behind and ends else "before"
-        # "pain denied, fever ...": nothing more is denied
-        return "after" if behind and ends and _has_both(self.roles[phrase]) else ""
+        if not _has_both(self.roles[phrase]):
+            return ""
+        if behind:
+            # "pain denied, fever ...": nothing more is denied
+            return "after" if ends else ""
+        return "before" if span.end in taken else ""
+
+    def is_reaction(self, drug: str, problem: str) -> bool:
+        """Whether a problem is one that drugs do, and not one that this drug is given for.
+
+        drug (str): the drug. problem (str): the problem.
+        RETURNS (bool): whether it is.
+        """
+        names = (part in drug.lower() for part in self.data.get("remedies", ()))
+        signs = (part in problem.lower() for part in self.data.get("reactions", ()))
+        return any(signs) and not any(names)
 
     def look_inside(self, entity: Span) -> List[Role]:
         """Find what the words of an entity say themselves: `afebrile`.
