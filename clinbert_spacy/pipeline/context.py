@@ -4,6 +4,7 @@ Linear in the note: the cues are found by spaCy's matchers, and two passes, one 
 carry the cue that is open on each axis to the entities.
 """
 
+import re
 from typing import Container, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from spacy.tokens import Doc, Span
@@ -21,6 +22,10 @@ REACH_SHORT = 6
 REACH = {"presence": 40, "experiencer": 40, "time": 25, "drug_status": 15}
 # What may still happen to a drug that one is on.
 LATER = ("stopped", "held", "changed")
+# A drug that was stopped, and the same some time ago.
+ENDED = ("stopped", "past")
+AGO = {"ago", "back", "before", "last", "previously", "past"}
+YEAR = re.compile(r"\(?(?:19[3-9]\d|20[0-2]\d)\)?")
 # What somebody else does with a drug, the patient does not.
 TAKEN = ("active", "past", "stopped", "started", "changed")
 # What is said of the problems or of the drugs behind a cue, not of both.
@@ -359,7 +364,11 @@ def _reach_back(doc: Doc, span: Span, near: Sequence[Cue]) -> Open:
         if ends or _sentence_between(doc, span.end - 1, cue.start):
             break
         for role in cue.roles:
-            if role.direction == "after" and role.axis not in found:
+            if role.direction != "after":
+                continue
+            first = found.get(role.axis)
+            # "stopped two years ago": over, and not ended now
+            if first is None or (first[0].value, role.value) == ENDED and _is_dated(doc, cue):
                 found[role.axis] = (role, cue)
         # a comma, or a cue for what follows, cuts it off from cues further on
         if doc[cue.end - 1].text == ",":
@@ -413,16 +422,16 @@ def _drug_cues(
     """The cues of a drug that count: `on` says little beside `on aspirin - hold`."""
     firm = [pair for pair in found if _text(drug.doc, pair[1]) not in matcher.yields]
     values = {role.value for role, _ in firm}
-    if values == {"stopped", "past"}:
+    if values == set(ENDED):
         # "stopped digoxin two years ago"
-        dated = [p for p in firm if p[0].value == "past" and _is_dated(p[1])]
+        dated = [p for p in firm if p[0].value == "past" and _is_dated(drug.doc, p[1])]
         return dated or firm
     return firm or found
 
 
-def _is_dated(cue: Cue) -> bool:
-    """Whether a cue says when, and that it is over."""
-    return any(role.axis == "time" and role.value == "historical" for role in cue.roles)
+def _is_dated(doc: Doc, cue: Cue) -> bool:
+    """Whether a cue says that it was long ago."""
+    return any(t.lower_ in AGO or YEAR.fullmatch(t.text) for t in doc[cue.start : cue.end])
 
 
 def _weigh(span: Span, role: Role, cue: Cue) -> Tuple[int, int]:
