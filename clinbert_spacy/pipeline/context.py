@@ -22,6 +22,9 @@ REACH_SHORT = 6
 REACH = {"presence": 40, "experiencer": 40, "time": 25, "drug_status": 15}
 # What may still happen to a drug that one is on.
 LATER = ("stopped", "held", "changed")
+# At the start of a sentence they say under which condition the rest happens.
+CONDITIONS = {"if", "should"}
+GIVEN = ("started", "active", "planned", "past")
 # A drug that was stopped, and the same some time ago.
 ENDED = ("stopped", "past")
 AGO = {"ago", "back", "before", "last", "previously", "past"}
@@ -283,14 +286,26 @@ class Scope:
             # "Her sister had a clot and developed a rash": still the sister
             kept = () if SUBJECT in ends else (PERSON,)
             self.current = {axis: self.current[axis] for axis in kept if axis in self.current}
-        self.current.update(
-            {
-                role.axis: (role, cue)
-                for role in cue.roles
-                if role.direction == "before" and not (of_drug and role.value in OF_THE_DRUG)
-            }
-        )
+        for role in cue.roles:
+            if role.direction == "before" and not (of_drug and role.value in OF_THE_DRUG):
+                self._say(role, cue)
         self.at = max(self.at, cue.end - 1)
+
+    def _say(self, role: Role, cue: Cue) -> None:
+        """Take in what a cue says on one axis.
+
+        "If platelets fall, stop apixaban": it is not stopped, and what would be given is planned.
+        """
+        last = self.current.get(role.axis)
+        if role.axis != STATUS:
+            self.current[role.axis] = (role, cue)
+        elif self.doc[cue.start].lower_ in CONDITIONS and cue.end - cue.start == 1:
+            if self.doc[cue.start].is_sent_start:
+                self.current[STATUS] = (role, cue)
+        elif last is None or self.doc[last[1].start].lower_ not in CONDITIONS:
+            self.current[STATUS] = (role, cue)
+        elif role.value not in GIVEN:
+            del self.current[STATUS]
 
     def _lists(self, cue: Cue) -> bool:
         """Whether a cue ends in a colon or stands before one."""
