@@ -202,7 +202,8 @@ def carry_ahead(
     """Carry cues that stand before entities to them.
 
     doc (Doc): the note. asked (Sequence[Asked]): entities. cues (Sequence[Cue]): both in order.
-    short (Container[str]): cues that reach a few words. exchange (Container[str]): of one drug that makes way for another.
+    short (Container[str]): cues that reach a few words. exchange (Container[str]): cues of a drug
+    that makes way for another.
     RETURNS (List[Open]): by entity, the last open cue of each axis.
     """
     results: List[Open] = []
@@ -223,21 +224,33 @@ def carry_ahead(
             for axis, (role, cue) in scope.near(start).items()
             if not (_text(doc, cue) in short and _is_beyond(doc, cue.end, start))
         }
-        kind, other = (STATUS, PRESENCE) if STATUS in one.axes else (PRESENCE, STATUS)
-        if kind in near:
-            role, cue = near[kind]
-            # "no bruising on apixaban": it is the bruising that is not there
-            if role.value in DENIED and firsts.get(cue, kind) == other:
-                del near[kind]
-            # "swapped sertraline for mirtazapine": the second takes the first one's place
-            elif _text(doc, cue) in exchange and cue.end <= last_drug:
-                if _takes_its_place(doc, last_drug, start):
-                    near[STATUS] = (Role(STATUS, "started", "before"), cue)
-        for _, cue in near.values():
-            firsts.setdefault(cue, kind)
+        kind = STATUS if STATUS in one.axes else PRESENCE
+        _leave_to_others(near, kind, firsts)
+        if kind == STATUS:
+            _take_its_place(doc, near, exchange, last_drug, start)
+            last_drug = one.span.end
         results.append(near)
-        last_drug = one.span.end if STATUS in one.axes else last_drug
     return results
+
+
+def _leave_to_others(near: Open, kind: str, firsts: Dict[Cue, str]) -> None:
+    """Drop what is denied of the other kind: "no bruising on apixaban" denies no apixaban."""
+    if kind in near:
+        role, cue = near[kind]
+        if role.value in DENIED and firsts.get(cue, kind) != kind:
+            del near[kind]
+    for _, cue in near.values():
+        firsts.setdefault(cue, kind)
+
+
+def _take_its_place(doc: Doc, near: Open, exchange: Container[str], left: int, right: int) -> None:
+    """Read the second of two drugs as started: "swapped sertraline for mirtazapine"."""
+    if STATUS not in near:
+        return
+    _, cue = near[STATUS]
+    leads_on = any(doc[i].lower_ in INSTEAD for i in range(max(left, right - 3), right))
+    if leads_on and cue.end <= left and _text(doc, cue) in exchange:
+        near[STATUS] = (Role(STATUS, "started", "before"), cue)
 
 
 def _text(doc: Doc, cue: Cue) -> str:
@@ -247,11 +260,6 @@ def _text(doc: Doc, cue: Cue) -> str:
 def _is_beyond(doc: Doc, left: int, right: int) -> bool:
     """Whether a cue of a few words does not reach from one token to another."""
     return right - left > REACH_SHORT or any(doc[i].text in ",:(" for i in range(left, right))
-
-
-def _takes_its_place(doc: Doc, left: int, right: int) -> bool:
-    """Whether `for`, `to` or the like leads on from one drug to another."""
-    return any(doc[i].lower_ in INSTEAD for i in range(max(left, right - 3), right))
 
 
 class Scope:
@@ -409,19 +417,20 @@ def _decide(
     after: Open,
     sections: Mapping[str, Mapping[str, str]],
 ) -> Finding:
-    inside = [role for role in matcher.look_inside(one.span) if role.axis == axis]
     pairs = [pair for pair in (before.get(axis), after.get(axis)) if pair is not None]
+    inside = [role for role in matcher.look_inside(one.span) if role.axis == axis]
     # "denies exertional dyspnoea"
     outweighed = any(role.value in OUTWEIGHS for role, _ in pairs)
     if inside and not (outweighed and inside[0].value == "conditional"):
         return Finding(inside[0].value, (one.span.start, one.span.end), "cue")
     found = [(role, cue) for role, cue in pairs if not (role.weak and one.chronic)]
-    person = before.get(PERSON)
-    if axis == STATUS and person is not None and person[0].value != DEFAULTS[PERSON]:
-        if all(role.value in TAKEN for role, _ in found):
-            return Finding("not_taken", (person[1].start, person[1].end), "cue")
     if axis == STATUS:
+        if PERSON in before and _is_of_others(before[PERSON][0], found):
+            _, cue = before[PERSON]
+            return Finding("not_taken", (cue.start, cue.end), "cue")
         found = _drug_cues(matcher, one.span, found)
+    if axis == PRESENCE:
+        found = _problem_cues(one.span, found)
     if found:
         role, cue = min(found, key=lambda pair: _weigh(one.span, *pair))
         return Finding(role.value, (cue.start, cue.end), "cue")
@@ -429,6 +438,12 @@ def _decide(
     if default is not None:
         return Finding(default, None, "section")
     return Finding(DEFAULTS[axis], None, "default")
+
+
+def _is_of_others(person: Role, found: Sequence[Tuple[Role, Cue]]) -> bool:
+    """Whether it is another person who takes a drug."""
+    taken = all(role.value in TAKEN for role, _ in found)
+    return person.value != DEFAULTS[PERSON] and taken
 
 
 def _drug_cues(
@@ -442,6 +457,17 @@ def _drug_cues(
         dated = [p for p in firm if p[0].value == "past" and _is_dated(drug.doc, p[1])]
         return dated or firm
     return firm or found
+
+
+def _problem_cues(problem: Span, found: List[Tuple[Role, Cue]]) -> List[Tuple[Role, Cue]]:
+    """The cues of a problem that count: "no dyspnoea on exertion" is absent."""
+    values = {role.value for role, _ in found}
+    if values & OUTWEIGHS:
+        # "if the pain persists, start codeine", but "return if fever persists"
+        bare = any(problem.doc[c.start].lower_ in CONDITIONS for _, c in found)
+        weaker = {"conditional"} if bare or "absent" in values else {"conditional", "present"}
+        return [pair for pair in found if pair[0].value not in weaker]
+    return found
 
 
 def _is_dated(doc: Doc, cue: Cue) -> bool:

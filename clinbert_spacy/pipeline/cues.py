@@ -32,6 +32,7 @@ SUBJECT = "subject"
 QUERIES = ("?", "??")
 # What may stand between an entity and the answer to it: `Rash: N`, `rash (-)`, `rash [N]`.
 LINKS = (":", "(", "[", "=", "-", "–")
+REACH_LINKS, REACH_LINE = 4, 60
 STOPS = (".", ",", ";", "/", "//", ")", "]", "(", "|")
 
 
@@ -88,10 +89,12 @@ def list_roles(data: Mapping[str, Any]) -> Dict[str, Tuple[Role, ...]]:
 
 def _entity_before(doc: Doc, start: int, taken: Container[int]) -> bool:
     """Whether an entity ends at a token, or before the colon or bracket in front of it."""
-    i = start - 1
-    while i >= 0 and (doc[i].text in LINKS or doc[i].text.isspace()) and "\n" not in doc[i].text:
-        i -= 1
-    return i >= 0 and i in taken
+    for i in range(start - 1, max(-1, start - 1 - REACH_LINKS), -1):
+        if i in taken:
+            return True
+        if "\n" in doc[i].text or not (doc[i].text in LINKS or doc[i].text.isspace()):
+            return False
+    return False
 
 
 def _stops(doc: Doc, end: int) -> bool:
@@ -109,7 +112,7 @@ def _is_apart(doc: Doc, start: int, end: int) -> bool:
 def _boxes_follow(doc: Doc, start: int, taken: Container[int]) -> bool:
     """Whether the boxes of a line stand behind what they tick: `Fever [ ] Cough [x]`."""
     first = start
-    for i in range(start - 1, -1, -1):
+    for i in range(start - 1, max(-1, start - 1 - REACH_LINE), -1):
         if "\n" in doc[i].text:
             break
         first = i if doc[i].text == "[" else first
@@ -131,19 +134,17 @@ class CueMatcher:
     """
 
     def __init__(self, nlp: Language, data: Optional[Mapping[str, Any]] = None) -> None:
-        self.nlp = nlp
+        self.nlp: Optional[Language] = nlp
         self.data = load_cues() if data is None else data
         self.roles = list_roles(self.data)
         self.answers = frozenset(self.data.get("answers", ()))
         self.close = frozenset(self.data.get("close", ()))
         self.short = frozenset(self.data.get("short", ()))
         self.yields = frozenset(self.data.get("yields", ()))
-        self.is_cut = False
 
-    def _cut(self) -> None:
-        """Cut the phrases into tokens."""
-        nlp = self.nlp
-        self.is_cut = True
+    def _cut(self, nlp: Language) -> None:
+        """Cut the phrases into tokens; the pipeline is not needed any more."""
+        self.nlp = None
         self.phrases = PhraseMatcher(nlp.vocab, attr="LOWER")
         self.patterns = Matcher(nlp.vocab)
         self.inside: List[Tuple[Pattern[str], Tuple[Role, ...]]] = []
@@ -164,8 +165,8 @@ class CueMatcher:
         doc (Doc): the note. taken (Container[int]): tokens of entities, which are no cues.
         RETURNS (List[Cue]): in order; those without a meaning are left out.
         """
-        if not self.is_cut:
-            self._cut()
+        if self.nlp is not None:
+            self._cut(self.nlp)
         found = [*self.phrases(doc, as_spans=True), *self.patterns(doc, as_spans=True)]
         free = (s for s in found if not any(i in taken for i in range(s.start, s.end)))
         kept = filter_spans(free)
@@ -219,8 +220,8 @@ class CueMatcher:
         entity (Span): the entity.
         RETURNS (List[Role]): what they say.
         """
-        if not self.is_cut:
-            self._cut()
+        if self.nlp is not None:
+            self._cut(self.nlp)
         text = entity.text.lower()
         return [role for pattern, found in self.inside if pattern.search(text) for role in found]
 
