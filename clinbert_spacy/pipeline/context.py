@@ -4,26 +4,51 @@ Linear in the note: the cues are found by spaCy's matchers, and two passes, one 
 carry the cue that is open on each axis to the entities.
 """
 
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+import re
+from typing import Container, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from spacy.tokens import Doc, Span
 
 from ..attributes import AXES
 from .cues import END, SUBJECT, Cue, CueMatcher, Role
 
-STATUS, PERSON = "drug_status", "experiencer"
+STATUS, PERSON, PRESENCE = "drug_status", "experiencer", "presence"
 DEFAULTS = {axis: values[0] for axis, values in AXES.items()}
 # A cue behind an entity belongs to what stands close before it, and to a list that ends there.
 REACH_BACK = 6
+# One that is said of the next words only: `not`.
+REACH_SHORT = 6
 # Drugs change their status many times in a sentence.
 REACH = {"presence": 40, "experiencer": 40, "time": 25, "drug_status": 15}
 # What may still happen to a drug that one is on.
 LATER = ("stopped", "held", "changed")
+# At the start of a sentence they say under which condition the rest happens.
+CONDITIONS = {"if", "should"}
+GIVEN = ("started", "active", "planned", "past")
+# A drug that was stopped, and the same some time ago.
+ENDED = ("stopped", "past")
+AGO = {"ago", "back", "before", "last", "previously", "past"}
+YEAR = re.compile(r"\(?(?:19[3-9]\d|20[0-2]\d)\)?")
 # What somebody else does with a drug, the patient does not.
 TAKEN = ("active", "past", "stopped", "started", "changed")
+# What is said of the problems or of the drugs behind a cue, not of both.
+DENIED = {"absent", "not_taken"}
+# Of two cues that are equally near; what is said to be there counts first.
+ORDER = ("present", "absent", "hypothetical", "conditional", "possible")
+# Counts more than that a problem comes in a circumstance only.
+OUTWEIGHS = {"absent", "hypothetical"}
 # Directly before a drug these say nothing of the problems behind it.
 OF_THE_DRUG = {"absent", "possible"}
+# Between a drug and its reaction.
+LEADS_ON = {"-", "–", ":", "(", "=", "->", ">"}
+# Signs at the start of lines, where both stand in one list.
+SIGNS = {
+    "-": Role("presence", "absent", "before"),
+    "+": Role("presence", "present", "before"),
+}
 BULLETS = {"-", "*", "•", "·", "–", "+"}
+# Between a drug and the one that takes its place.
+INSTEAD = {"for", "to", "with", "by", "onto"}
 JOINED = {",", "and", "or", "/", "&", "+", "and/or", "nor"}
 
 
@@ -66,15 +91,73 @@ def judge(
     RETURNS (Tuple[List[Cue], List[Findings]]): the cues, and by axis what they say of each entity.
     """
     taken = {i for one in asked for i in range(one.span.start, one.span.end)}
-    cues = matcher.find(doc, taken)
-    ahead = carry_ahead(doc, asked, cues)
-    behind = carry_back(doc, asked, cues)
+    cues = sorted([*matcher.find(doc, taken), *find_signs(doc)])
+    ahead = carry_ahead(doc, asked, cues, matcher.short, matcher.data.get("exchange", ()))
+    behind = carry_back(doc, asked, cues, matcher.answers)
     sections = matcher.data["sections"]
     findings = [
         {axis: _decide(matcher, one, axis, before, after, sections) for axis in one.axes}
         for one, before, after in zip(asked, ahead, behind)
     ]
-    return cues, share_status(asked, findings)
+    return cues, share_status(asked, read_reactions(doc, asked, findings, matcher))
+
+
+def read_reactions(
+    doc: Doc, asked: Sequence[Asked], findings: Sequence[Findings], matcher: CueMatcher
+) -> List[Findings]:
+    """Read `Penicillin: hives` as an allergy, where nothing else is said of either.
+
+    The drug opens the statement, the problem ends it, and is what drugs do and not what they are
+    given for.
+
+    doc (Doc): a note. asked (Sequence[Asked]): entities. findings (Sequence[Findings]): what the
+    cues say of each. matcher (CueMatcher): knows reactions, and the remedies of such problems.
+    RETURNS (List[Findings]): the same, with those reactions.
+    """
+    read = list(findings)
+    for k in range(len(asked) - 1):
+        drug, problem = asked[k].span, asked[k + 1].span
+        if not (STATUS in read[k] and PRESENCE in read[k + 1]):
+            continue
+        if not matcher.is_reaction(drug.text, problem.text) or not _opens(doc, drug.start):
+            continue
+        between = doc[drug.end : problem.start].text
+        said = (read[k][STATUS], read[k + 1][PRESENCE])
+        if between in LEADS_ON and all(f.source != "cue" for f in said):
+            cue = (drug.end, problem.start)
+            read[k] = {**read[k], STATUS: Finding("allergy", cue, "cue")}
+            read[k + 1] = {**read[k + 1], PRESENCE: Finding("conditional", cue, "cue")}
+    return read
+
+
+def _opens(doc: Doc, token: int) -> bool:
+    """Whether a token opens a statement."""
+    before = doc[token - 1].text if token else "\n"
+    return bool(doc[token].is_sent_start) or before in (";", ".") or "\n" in before
+
+
+def find_signs(doc: Doc) -> List[Cue]:
+    """Find the lines that say `+` or `-` of a finding; a list of `-` alone is only a list.
+
+    doc (Doc): a note.
+    RETURNS (List[Cue]): the signs, in order.
+    """
+    found: List[Cue] = []
+    block: List[int] = []
+    opens = [i for i in range(len(doc)) if i == 0 or "\n" in doc[i - 1].text]
+    for i in [*opens, None]:
+        if i is not None and doc[i].text in SIGNS and (not block or _next_line(doc, block[-1], i)):
+            block.append(i)
+            continue
+        if len({doc[j].text for j in block}) > 1:
+            found.extend(Cue(j, j + 1, (SIGNS[doc[j].text],)) for j in block)
+        block = [i] if i is not None and doc[i].text in SIGNS else []
+    return found
+
+
+def _next_line(doc: Doc, left: int, right: int) -> bool:
+    """Whether one line lies between two tokens that open lines."""
+    return sum(doc[i].text.count("\n") for i in range(left, right)) == 1
 
 
 def share_status(asked: Sequence[Asked], findings: Sequence[Findings]) -> List[Findings]:
@@ -109,16 +192,26 @@ def _counts_more(other: Finding, status: Finding) -> bool:
 Open = Dict[str, Tuple[Role, Cue]]
 
 
-def carry_ahead(doc: Doc, asked: Sequence[Asked], cues: Sequence[Cue]) -> List[Open]:
+def carry_ahead(
+    doc: Doc,
+    asked: Sequence[Asked],
+    cues: Sequence[Cue],
+    short: Container[str] = (),
+    exchange: Container[str] = (),
+) -> List[Open]:
     """Carry cues that stand before entities to them.
 
     doc (Doc): the note. asked (Sequence[Asked]): entities. cues (Sequence[Cue]): both in order.
+    short (Container[str]): cues that reach a few words. exchange (Container[str]): cues of a drug
+    that makes way for another.
     RETURNS (List[Open]): by entity, the last open cue of each axis.
     """
     results: List[Open] = []
     drugs = {one.span.start for one in asked if STATUS in one.axes}
     scope = Scope(doc)
-    position = 0
+    position = last_drug = 0
+    # which kind of entity stands first behind a cue
+    firsts: Dict[Cue, str] = {}
     for one in asked:
         start = one.span.start
         while position < len(cues) and cues[position].start < start:
@@ -126,8 +219,47 @@ def carry_ahead(doc: Doc, asked: Sequence[Asked], cues: Sequence[Cue]) -> List[O
             scope.open(cues[position], cues[position].end in drugs)
             position += 1
         scope.move_to(start)
-        results.append(scope.near(start))
+        near = {
+            axis: (role, cue)
+            for axis, (role, cue) in scope.near(start).items()
+            if not (_text(doc, cue) in short and _is_beyond(doc, cue.end, start))
+        }
+        kind = STATUS if STATUS in one.axes else PRESENCE
+        _leave_to_others(near, kind, firsts)
+        if kind == STATUS:
+            _take_its_place(doc, near, exchange, last_drug, start)
+            last_drug = one.span.end
+        results.append(near)
     return results
+
+
+def _leave_to_others(near: Open, kind: str, firsts: Dict[Cue, str]) -> None:
+    """Drop what is denied of the other kind: "no bruising on apixaban" denies no apixaban."""
+    if kind in near:
+        role, cue = near[kind]
+        if role.value in DENIED and firsts.get(cue, kind) != kind:
+            del near[kind]
+    for _, cue in near.values():
+        firsts.setdefault(cue, kind)
+
+
+def _take_its_place(doc: Doc, near: Open, exchange: Container[str], left: int, right: int) -> None:
+    """Read the second of two drugs as started: "swapped sertraline for mirtazapine"."""
+    if STATUS not in near:
+        return
+    _, cue = near[STATUS]
+    leads_on = any(doc[i].lower_ in INSTEAD for i in range(max(left, right - 3), right))
+    if leads_on and cue.end <= left and _text(doc, cue) in exchange:
+        near[STATUS] = (Role(STATUS, "started", "before"), cue)
+
+
+def _text(doc: Doc, cue: Cue) -> str:
+    return doc[cue.start : cue.end].text.lower()
+
+
+def _is_beyond(doc: Doc, left: int, right: int) -> bool:
+    """Whether a cue of a few words does not reach from one token to another."""
+    return right - left > REACH_SHORT or any(doc[i].text in ",:(" for i in range(left, right))
 
 
 class Scope:
@@ -155,18 +287,37 @@ class Scope:
         of_drug (bool): a drug follows at once: "no aspirin (rash)", "likely ifosfamide: acidosis".
         """
         ends = [role.value for role in cue.roles if role.axis == END]
-        if ends:
+        if ends and self.doc[cue.start].text == ";":
+            # "Allergies: aspirin - wheeze; codeine - nausea"
+            self.current = {a: pair for a, pair in self.current.items() if self._lists(pair[1])}
+        elif ends:
             # "Her sister had a clot and developed a rash": still the sister
             kept = () if SUBJECT in ends else (PERSON,)
             self.current = {axis: self.current[axis] for axis in kept if axis in self.current}
-        self.current.update(
-            {
-                role.axis: (role, cue)
-                for role in cue.roles
-                if role.direction == "before" and not (of_drug and role.value in OF_THE_DRUG)
-            }
-        )
+        for role in cue.roles:
+            if role.direction == "before" and not (of_drug and role.value in OF_THE_DRUG):
+                self._say(role, cue)
         self.at = max(self.at, cue.end - 1)
+
+    def _say(self, role: Role, cue: Cue) -> None:
+        """Take in what a cue says on one axis.
+
+        "If platelets fall, stop apixaban": it is not stopped, and what would be given is planned.
+        """
+        last = self.current.get(role.axis)
+        if role.axis != STATUS:
+            self.current[role.axis] = (role, cue)
+        elif self.doc[cue.start].lower_ in CONDITIONS and cue.end - cue.start == 1:
+            if self.doc[cue.start].is_sent_start:
+                self.current[STATUS] = (role, cue)
+        elif last is None or self.doc[last[1].start].lower_ not in CONDITIONS:
+            self.current[STATUS] = (role, cue)
+        elif role.value not in GIVEN:
+            del self.current[STATUS]
+
+    def _lists(self, cue: Cue) -> bool:
+        """Whether a cue ends in a colon or stands before one."""
+        return any(t.text == ":" for t in self.doc[cue.end - 1 : cue.end + 1])
 
     def near(self, token: int) -> Open:
         """What is open and within reach of a token."""
@@ -185,25 +336,48 @@ class Scope:
             self.current = {}
 
 
-def carry_back(doc: Doc, asked: Sequence[Asked], cues: Sequence[Cue]) -> List[Open]:
+def carry_back(
+    doc: Doc, asked: Sequence[Asked], cues: Sequence[Cue], answers: Container[str] = ()
+) -> List[Open]:
     """Carry cues that stand behind entities back to them, and through the list before them.
 
     doc (Doc): the note. asked (Sequence[Asked]): entities. cues (Sequence[Cue]): both in order.
+    answers (Container[str]): cues that are said of the last of a list only.
     RETURNS (List[Open]): by entity, the first cue of each axis within reach.
     """
     results: List[Open] = [{} for _ in asked]
     position = len(cues) - 1
     near: List[Cue] = []
+    following: Dict[Tuple[str, ...], int] = {}
     for k in range(len(asked) - 1, -1, -1):
         end = asked[k].span.end
         while position >= 0 and cues[position].start >= end:
             near.insert(0, cues[position])
             position -= 1
         near = [cue for cue in near if cue.start - end <= REACH_BACK]
-        results[k] = _reach_back(doc, asked[k].span, near)
+        # what stands behind another of its kind is said of that
+        limit = following.get(asked[k].axes, len(doc))
+        results[k] = _reach_back(doc, asked[k].span, [c for c in near if c.start < limit])
+        following[asked[k].axes] = asked[k].span.start
         if k + 1 < len(asked) and _joined(doc, end, asked[k + 1].span.start):
-            results[k] = {**results[k + 1], **results[k]}
+            shared = _of_list(doc, asked[k + 1].span, results[k + 1], answers)
+            results[k] = {**shared, **results[k]}
     return results
+
+
+def _of_list(doc: Doc, last: Span, found: Open, answers: Container[str]) -> Open:
+    """What stands behind the last of a list and is said of all: not the `nil` of `pain, rash nil`.
+
+    An answer behind a colon is: `stroke, TIA: none`. So is what follows `and`.
+    """
+    before = doc[last.start - 1].text if last.start else ""
+    if before != ",":
+        return found
+    return {
+        axis: (role, cue)
+        for axis, (role, cue) in found.items()
+        if cue.start > last.end or _text(doc, cue) not in answers
+    }
 
 
 def _reach_back(doc: Doc, span: Span, near: Sequence[Cue]) -> Open:
@@ -213,7 +387,11 @@ def _reach_back(doc: Doc, span: Span, near: Sequence[Cue]) -> Open:
         if ends or _sentence_between(doc, span.end - 1, cue.start):
             break
         for role in cue.roles:
-            if role.direction == "after" and role.axis not in found:
+            if role.direction != "after":
+                continue
+            first = found.get(role.axis)
+            # "stopped two years ago": over, and not ended now
+            if first is None or (first[0].value, role.value) == ENDED and _is_dated(doc, cue):
                 found[role.axis] = (role, cue)
         # a comma, or a cue for what follows, cuts it off from cues further on
         if doc[cue.end - 1].text == ",":
@@ -239,21 +417,68 @@ def _decide(
     after: Open,
     sections: Mapping[str, Mapping[str, str]],
 ) -> Finding:
+    pairs = [pair for pair in (before.get(axis), after.get(axis)) if pair is not None]
     inside = [role for role in matcher.look_inside(one.span) if role.axis == axis]
-    if inside:
+    # "denies exertional dyspnoea"
+    outweighed = any(role.value in OUTWEIGHS for role, _ in pairs)
+    if inside and not (outweighed and inside[0].value == "conditional"):
         return Finding(inside[0].value, (one.span.start, one.span.end), "cue")
-    found = [pair for pair in (before.get(axis), after.get(axis)) if pair is not None]
-    found = [(role, cue) for role, cue in found if not (role.weak and one.chronic)]
-    if axis == STATUS and PERSON in before and all(role.value in TAKEN for role, _ in found):
-        _, cue = before[PERSON]
-        return Finding("not_taken", (cue.start, cue.end), "cue")
+    found = [(role, cue) for role, cue in pairs if not (role.weak and one.chronic)]
+    if axis == STATUS:
+        if PERSON in before and _is_of_others(before[PERSON][0], found):
+            _, cue = before[PERSON]
+            return Finding("not_taken", (cue.start, cue.end), "cue")
+        found = _drug_cues(matcher, one.span, found)
+    if axis == PRESENCE:
+        found = _problem_cues(one.span, found)
     if found:
-        role, cue = min(found, key=lambda pair: _distance(one.span, pair[1]))
+        role, cue = min(found, key=lambda pair: _weigh(one.span, *pair))
         return Finding(role.value, (cue.start, cue.end), "cue")
     default = sections.get(one.section, {}).get(axis)
     if default is not None:
         return Finding(default, None, "section")
     return Finding(DEFAULTS[axis], None, "default")
+
+
+def _is_of_others(person: Role, found: Sequence[Tuple[Role, Cue]]) -> bool:
+    """Whether it is another person who takes a drug."""
+    taken = all(role.value in TAKEN for role, _ in found)
+    return person.value != DEFAULTS[PERSON] and taken
+
+
+def _drug_cues(
+    matcher: CueMatcher, drug: Span, found: List[Tuple[Role, Cue]]
+) -> List[Tuple[Role, Cue]]:
+    """The cues of a drug that count: `on` says little beside `on aspirin - hold`."""
+    firm = [pair for pair in found if _text(drug.doc, pair[1]) not in matcher.yields]
+    values = {role.value for role, _ in firm}
+    if values == set(ENDED):
+        # "stopped digoxin two years ago"
+        dated = [p for p in firm if p[0].value == "past" and _is_dated(drug.doc, p[1])]
+        return dated or firm
+    return firm or found
+
+
+def _problem_cues(problem: Span, found: List[Tuple[Role, Cue]]) -> List[Tuple[Role, Cue]]:
+    """The cues of a problem that count: "no dyspnoea on exertion" is absent."""
+    values = {role.value for role, _ in found}
+    if values & OUTWEIGHS:
+        # "if the pain persists, start codeine", but "return if fever persists"
+        bare = any(problem.doc[c.start].lower_ in CONDITIONS for _, c in found)
+        weaker = {"conditional"} if bare or "absent" in values else {"conditional", "present"}
+        return [pair for pair in found if pair[0].value not in weaker]
+    return found
+
+
+def _is_dated(doc: Doc, cue: Cue) -> bool:
+    """Whether a cue says that it was long ago."""
+    return any(t.lower_ in AGO or YEAR.fullmatch(t.text) for t in doc[cue.start : cue.end])
+
+
+def _weigh(span: Span, role: Role, cue: Cue) -> Tuple[int, int]:
+    """The smaller, the more a cue counts: by its distance, then by what it says."""
+    rank = ORDER.index(role.value) if role.value in ORDER else len(ORDER)
+    return _distance(span, cue), rank
 
 
 def _distance(span: Span, cue: Cue) -> int:

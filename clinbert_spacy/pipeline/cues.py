@@ -4,7 +4,18 @@ import json
 import re
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Container, Dict, List, Mapping, NamedTuple, Optional, Pattern, Tuple
+from typing import (
+    Any,
+    Container,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Pattern,
+    Tuple,
+)
 
 from spacy.language import Language
 from spacy.matcher import Matcher, PhraseMatcher
@@ -18,6 +29,11 @@ DIRECTIONS = ("before", "after", "inside")
 END, PSEUDO = "end", "pseudo"
 # The value of an END after which another person is spoken of.
 SUBJECT = "subject"
+QUERIES = ("?", "??")
+# What may stand between an entity and the answer to it: `Rash: N`, `rash (-)`, `rash [N]`.
+LINKS = (":", "(", "[", "=", "-", "–")
+REACH_LINKS, REACH_LINE = 4, 60
+STOPS = (".", ",", ";", "/", "//", ")", "]", "(", "|")
 
 
 class Role(NamedTuple):
@@ -71,16 +87,64 @@ def list_roles(data: Mapping[str, Any]) -> Dict[str, Tuple[Role, ...]]:
     return {phrase: tuple(found) for phrase, found in roles.items()}
 
 
+def _entity_before(doc: Doc, start: int, taken: Container[int]) -> bool:
+    """Whether an entity ends at a token, or before the colon or bracket in front of it."""
+    for i in range(start - 1, max(-1, start - 1 - REACH_LINKS), -1):
+        if i in taken:
+            return True
+        if "\n" in doc[i].text or not (doc[i].text in LINKS or doc[i].text.isspace()):
+            return False
+    return False
+
+
+def _stops(doc: Doc, end: int) -> bool:
+    """Whether nothing of the same statement follows."""
+    return end >= len(doc) or doc[end].text in STOPS or "\n" in doc[end].text
+
+
+def _is_apart(doc: Doc, start: int, end: int) -> bool:
+    """Whether a sign opens what follows: `?PE`, not `PE?` nor `PE (?)`."""
+    if start == 0 or (end < len(doc) and doc[end].text == ")"):
+        return start == 0
+    return bool(doc[start - 1].whitespace_) or not doc[start - 1].text[-1].isalnum()
+
+
+def _boxes_follow(doc: Doc, start: int, taken: Container[int]) -> bool:
+    """Whether the boxes of a line stand behind what they tick: `Fever [ ] Cough [x]`."""
+    first = start
+    for i in range(start - 1, max(-1, start - 1 - REACH_LINE), -1):
+        if "\n" in doc[i].text:
+            break
+        first = i if doc[i].text == "[" else first
+    return _entity_before(doc, first, taken)
+
+
+def _has_both(roles: Iterable[Role]) -> bool:
+    """Whether a phrase says something of what stands before and behind it, on one axis."""
+    before = {role.axis for role in roles if role.direction == "before"}
+    return any(role.axis in before for role in roles if role.direction == "after")
+
+
 class CueMatcher:
     """Finds cues in Docs of one pipeline, in its own tokens.
 
-    nlp (Language): its tokenizer cuts the phrases as it cuts the notes.
+    nlp (Language): its tokenizer cuts the phrases as it cuts the notes, so they are cut at the
+        first note only: a pipeline that is loaded gets its tokenizer after its components.
     data (Optional[Mapping[str, Any]]): cue lists; those of the package by default.
     """
 
     def __init__(self, nlp: Language, data: Optional[Mapping[str, Any]] = None) -> None:
+        self.nlp: Optional[Language] = nlp
         self.data = load_cues() if data is None else data
         self.roles = list_roles(self.data)
+        self.answers = frozenset(self.data.get("answers", ()))
+        self.close = frozenset(self.data.get("close", ()))
+        self.short = frozenset(self.data.get("short", ()))
+        self.yields = frozenset(self.data.get("yields", ()))
+
+    def _cut(self, nlp: Language) -> None:
+        """Cut the phrases into tokens; the pipeline is not needed any more."""
+        self.nlp = None
         self.phrases = PhraseMatcher(nlp.vocab, attr="LOWER")
         self.patterns = Matcher(nlp.vocab)
         self.inside: List[Tuple[Pattern[str], Tuple[Role, ...]]] = []
@@ -101,11 +165,54 @@ class CueMatcher:
         doc (Doc): the note. taken (Container[int]): tokens of entities, which are no cues.
         RETURNS (List[Cue]): in order; those without a meaning are left out.
         """
+        if self.nlp is not None:
+            self._cut(self.nlp)
         found = [*self.phrases(doc, as_spans=True), *self.patterns(doc, as_spans=True)]
         free = (s for s in found if not any(i in taken for i in range(s.start, s.end)))
         kept = filter_spans(free)
-        cues = [Cue(s.start, s.end, self.roles[s.label_]) for s in sorted(kept)]
+        cues = [self._place(doc, s, taken) for s in sorted(kept)]
         return [cue for cue in cues if any(role.axis != PSEUDO for role in cue.roles)]
+
+    def _place(self, doc: Doc, span: Span, taken: Container[int]) -> Cue:
+        """The cue of a phrase, with what it says where it stands."""
+        roles = self.roles[span.label_]
+        if span[0].text in QUERIES:
+            # "headache ?migraine" asks for what follows, "migraine?" for what stands before
+            keeps = "before" if _is_apart(doc, span.start, span.end) else "after"
+        elif span[0].text == "[" and span.label_ not in self.answers:
+            keeps = ""
+            if _boxes_follow(doc, span.start, taken):
+                roles = tuple(r._replace(direction="after") for r in roles)
+        else:
+            keeps = self._keeps(doc, span, taken)
+        kept = roles if not keeps else tuple(r for r in roles if r.direction in ("", keeps))
+        return Cue(span.start, span.end, kept)
+
+    def _keeps(self, doc: Doc, span: Span, taken: Container[int]) -> str:
+        """The one direction in which a phrase is to be read at its place, "" for both."""
+        phrase = span.label_
+        behind = _entity_before(doc, span.start, taken)
+        if phrase in self.close:
+            return "after" if behind else "before"
+        ends = _stops(doc, span.end)
+        if phrase in self.answers:
+            return "after" if behind and ends else "before"
+        if not _has_both(self.roles[phrase]):
+            return ""
+        if behind:
+            # "pain denied, fever ...": nothing more is denied
+            return "after" if ends else ""
+        return "before" if span.end in taken else ""
+
+    def is_reaction(self, drug: str, problem: str) -> bool:
+        """Whether a problem is one that drugs do, and not one that this drug is given for.
+
+        drug (str): the drug. problem (str): the problem.
+        RETURNS (bool): whether it is.
+        """
+        names = (part in drug.lower() for part in self.data.get("remedies", ()))
+        signs = (part in problem.lower() for part in self.data.get("reactions", ()))
+        return any(signs) and not any(names)
 
     def look_inside(self, entity: Span) -> List[Role]:
         """Find what the words of an entity say themselves: `afebrile`.
@@ -113,6 +220,8 @@ class CueMatcher:
         entity (Span): the entity.
         RETURNS (List[Role]): what they say.
         """
+        if self.nlp is not None:
+            self._cut(self.nlp)
         text = entity.text.lower()
         return [role for pattern, found in self.inside if pattern.search(text) for role in found]
 

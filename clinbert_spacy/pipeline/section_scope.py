@@ -10,6 +10,11 @@ from ..attributes import SECTIONS_KEY
 # A line that neither is indented nor opens an item.
 NEW_LINE = re.compile(r"\n(?=[^\s\-*•·–+])")
 
+# "NKDA. Takes penicillin V daily.": its line goes on, but not with allergies.
+ENDS_WITH_SENTENCE = ("allergies",)
+# An entry of a list: "Codeine - nausea."
+ENTRY_WORDS, ENTRY_SIGNS = 10, {"-", "–", ":", "(", "="}
+
 
 def governing_sections(doc: Doc, spans: Sequence[Span]) -> List[str]:
     """Name the section that decides what is said of a span, unless a cue does.
@@ -49,4 +54,19 @@ def _reaches(doc: Doc) -> Iterator[Tuple[Span, int]]:
         stop = NEW_LINE.search(text, heading)
         alone = not heading or not text[heading:].split("\n", 1)[0].strip()
         end = len(text) if alone or stop is None else stop.start()
+        if not alone and section.label_ in ENDS_WITH_SENTENCE:
+            end = min(end, _last_entry(section, end))
         yield section, section.start_char + end
+
+
+def _last_entry(section: Span, end: int) -> int:
+    """Where the entries of a section end, in characters from its start, at most `end`."""
+    for sentence in list(section.sents)[1:]:
+        start = sentence.start_char - section.start_char
+        if start >= end:
+            break
+        on_new_line = "\n" in section.doc[sentence.start - 1].text
+        is_entry = len(sentence) <= ENTRY_WORDS and any(t.text in ENTRY_SIGNS for t in sentence)
+        if not (on_new_line or is_entry):
+            return start
+    return end

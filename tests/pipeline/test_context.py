@@ -63,7 +63,43 @@ CASES = [
     ("No {statin} ([myalgia]).", "not_taken present"),
     ("{lithium} may have contributed to the [tremor].", "active present"),
     ("Intol: {codeine}.", "allergy"),
-]
+    ("[Rash]: no, [fever]: yes, [itch] (-), [sweats] none.", "absent present absent absent"),
+    ("[Palps] nil, [ankle swelling].", "absent present"),
+    ("[Malaise], [aches], [cough] nil.", "present present absent"),
+    ("[Shingles], [mumps]: never.", "absent absent"),
+    ("[Cramps] denied, [bloating] since May.", "absent present"),
+    ("[Jaundice] in March, [gallstones] excluded.", "present absent"),
+    ("[Vertigo] ?[labyrinthitis]", "present possible"),
+    ("[Labyrinthitis]? Hearing fine, [vertigo].", "possible present"),
+    ("+ [pallor]\n- [petechiae]\n- [bruises]", "present absent absent"),
+    ("- [petechiae]\n- [bruises]", "present present"),
+    ("Without [stridor], with [drooling].", "absent present"),
+    ("Not keen on {statins} ([myalgia]).", "not_taken present"),
+    ("No [bruising] on {edoxaban}.", "absent active"),
+    ("No {naproxen}, [ulcer].", "not_taken present"),
+    ("Denies [angina] or [faints] on exertion.", "absent absent"),
+    ("Denies [exertional angina].", "absent"),
+    ("Risks: [leak]; [sepsis].", "hypothetical hypothetical"),
+    ("[Gout] prophylaxis: {colchicine}.", "hypothetical active"),
+    ("If the [itch] persists, biopsy.", "present"),
+    ("Return if [itch] persists.", "hypothetical"),
+    ("Swapped {fluoxetine} for {sertraline}.", "stopped started"),
+    ("On {warfarin} - held.", "held"),
+    ("On {aspirin}, hold {warfarin}.", "active held"),
+    ("{Digoxin} stopped two years ago.", "past"),
+    ("Stopped {digoxin} in 2019.", "past"),
+    ("If platelets fall, stop {apixaban}.", "active"),
+    ("If agitated, {lorazepam} 0.5 mg.", "planned"),
+    ("{Lorazepam} 0.5 mg if agitated.", "planned"),
+    ("{Cefaclor}: [hives].", "allergy conditional"),
+    ("{Cetirizine}: [hives].", "active present"),
+    ("{Cefaclor} today: [hives].", "started present"),
+    ("Allergies: {aspirin} - [wheeze]; {codeine} - [itch].",
+     "allergy conditional allergy conditional"),
+    ("Told mum to watch for [floppiness].", "hypothetical"),
+    ("Sister had [lupus]; our patient, [alopecia].", "family patient"),
+    ("[Glaucoma] mother.", "family"),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +158,10 @@ def test_boxes(nlp, matcher):
     asked = [Asked(doc[i : i + 1], PROBLEM_AXES) for i in (2, 6)]
     first, second = judge(doc, asked, matcher)[1]
     assert (first["presence"].value, second["presence"].value) == ("absent", "present")
+    doc = nlp("haematuria [ ] dysuria [x]")
+    asked = [Asked(doc[i : i + 1], PROBLEM_AXES) for i in (0, 3)]
+    first, second = judge(doc, asked, matcher)[1]
+    assert (first["presence"].value, second["presence"].value) == ("absent", "present")
 
 
 def test_a_status_belongs_to_the_drug(nlp, matcher):
@@ -165,6 +205,15 @@ def test_the_lists_are_well_formed():
 
 def test_empty_note(nlp, matcher):
     assert judge(nlp(""), [], matcher) == ([], [])
+
+
+def test_phrases_are_cut_as_the_first_note_is():
+    nlp = spacy.blank("en")
+    matcher = CueMatcher(nlp)
+    nlp.tokenizer = spacy.tokenizer.Tokenizer(nlp.vocab)
+    nlp.add_pipe("clinbert_sentences")
+    (found,) = run(nlp, matcher, "We cannot exclude [torsion] yet")
+    assert found["presence"].value == "possible"
 
 
 def test_a_host_tokenizer_finds_the_same_cues(matcher):

@@ -11,6 +11,8 @@ NOTES = [
     ("Allergies: codeine,\n  latex\n- eggs\n1. stop aspirin", ("latex", "allergies"),
      ("eggs", "allergies"), ("aspirin", "")),
     ("FHx: mother had gout and her sister had\nlupus", ("lupus", "family_history")),
+    ("Allergies: latex. Codeine - nausea. Takes digoxin for years\nchest clear",
+     ("nausea", "allergies"), ("digoxin", "")),
     ("no headings at all", ("headings", "")),
 ]  # fmt: skip
 
