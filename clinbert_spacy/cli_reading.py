@@ -19,7 +19,6 @@ Gold = List[List[Tuple[int, int, str]]]
 def read_score(
     pipeline: Annotated[str, typer.Argument(help="Installed pipeline or folder.")],
     data: Annotated[Path, typer.Option(help="Folder of notes with layers, as assets/notes/dev.")],
-    negex: Annotated[Optional[Path], typer.Option(help="File of the NegEx test kit.")] = None,
     rules: Annotated[
         bool, typer.Option("--rules", help="Add what the pipeline lacks, by rules alone.")
     ] = False,
@@ -50,8 +49,6 @@ def read_score(
         result["sections"] = score_sections(nlp, notes, batch_size)
     if "clinbert_assertion" in nlp.pipe_names:
         result["assertion"] = score_assertion(nlp, notes, batch_size)
-        if negex is not None:
-            result["negex"] = score_negex(nlp, negex, batch_size)
     _print(result)
     if output:
         write_text(output, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
@@ -176,40 +173,6 @@ def _sets_entities(nlp: Language, name: str) -> bool:
     return "doc.ents" in nlp.get_pipe_meta(name).assigns
 
 
-def score_negex(nlp: Language, path: Path, batch_size: int) -> Dict[str, Any]:
-    """Score negation and history on the NegEx test kit, its concepts given.
-
-    The pipeline cuts the kit's lines into sentences. The kit's "historical" counts what is in the
-    past history, chronic diseases too: `history_rules` are the rules without our exception for
-    those.
-
-    nlp (Language): the pipeline. path (Path): a file of the kit. batch_size (int): lines a batch.
-    RETURNS (Dict[str, Any]): `model` and `rules` by axis, `history_rules`, `not_placed`.
-    """
-    from .corpora.negex import read_negex
-    from .evaluation.reading import place_entities, read_values, score_judged
-    from .pipeline.assertion import ClinicalAssertion
-
-    notes = list(read_negex(path))
-    placed = [place_entities(nlp, note, lambda label: "DISEASE") for note in notes]
-    strict = ClinicalAssertion(nlp, None, "history_rules", method="rules", chronic_is_current=False)
-    wanted = ("transformer", "sentences", "assertion")
-    names = [n for n in nlp.pipe_names if any(word in n for word in wanted)]
-    rows: Dict[str, List] = {"model": [], "rules": [], "history_rules": []}
-    with nlp.select_pipes(enable=names):
-        for doc, (_, gold) in zip(nlp.pipe((d for d, _ in placed), batch_size=batch_size), placed):
-            first = read_values(doc)
-            second = read_values(strict(doc.copy()))
-            for span, right in gold:
-                place = (span.start, span.end)
-                rows["model"].append((right, first[place][0]))
-                rows["rules"].append((right, first[place][1]))
-                rows["history_rules"].append((right, second[place][1]))
-    result: Dict[str, Any] = {name: score_judged(judged) for name, judged in rows.items()}
-    result["not_placed"] = sum(not gold for _, gold in placed)
-    return result
-
-
 def _print(result: Dict[str, Any]) -> None:
     if "sentences" in result:
         rows = [(n, *_three(s), str(s["n"])) for n, s in result["sentences"].items()]
@@ -223,10 +186,8 @@ def _print(result: Dict[str, Any]) -> None:
         headed = result["sections"]["headed"]
         rows.append((f"headed ({headed['n']})", "", _percent(headed["r"]), "", ""))
         print_table(["sections", "P", "R", "F1", "characters"], rows)
-    for key in ("assertion", "negex"):
-        for name, scores in result.get(key, {}).items():
-            if isinstance(scores, dict):
-                print_axes(f"{key}, {name}", scores)
+    for name, scores in result.get("assertion", {}).items():
+        print_axes(f"assertion, {name}", scores)
 
 
 def print_axes(title: str, scores: Dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from clinbert_spacy.cli import app
 HEADER = "line\tcondition\tsentence\tnegation\ttemporality\texperiencer\n"
 LINES = (
     "1\tpurpura\tNo purpura on the shins.\tNegated\tRecent\tPatient\n"
-    "2\tgallstones\tHer aunt had gallstones.\tAffirmed\tRecent\tOther\n"
+    "2\tgallstones\tHer aunt has gallstones.\tAffirmed\tRecent\tOther\n"
     "3\tiritis\tIritis in 2009, now quiet.\tAffirmed\tHistorical\tPatient\n"
     "4\tgout\tNothing of the kind.\tAffirmed\tRecent\tPatient\n"
 )
@@ -86,6 +86,14 @@ def test_an_empty_kit(tmp_path):
     kit.write_text(HEADER, "latin-1")
     result = run(save(spacy.blank("en"), tmp_path / "nlp"), "--kit", kit)
     assert result.exit_code == 1 and "is it a file of the kit" in result.output
+
+
+def test_a_broken_line_is_named_without_its_text(tmp_path):
+    kit = tmp_path / "kit.txt"
+    kit.write_text(HEADER + "1\tpurpura\n", "latin-1")
+    result = run(save(spacy.blank("en"), tmp_path / "nlp"), "--kit", kit)
+    assert result.exit_code == 1
+    assert "6 columns" in result.output and "purpura" not in result.output
 
 
 def test_entities_taken_away(kit, tmp_path):

@@ -11,12 +11,6 @@ from clinbert_spacy.corpora.layers import write_layers
 from .corpora.toy_notes import toy_note
 
 RULES = {"method": "rules", "model": None}
-HEADER = "line\tcondition\tsentence\tnegation\ttemporality\texperiencer\n"
-LINES = (
-    "1\tedema\tThere is no  EDEMA today.\tNegated\tRecent\tPatient\n"
-    '2\tsevere asthma\t"Old" history of severe   asthma.\tAffirmed\tHistorical\tPatient\n'
-    "3\tgout\tNothing of the kind.\tAffirmed\tRecent\tPatient\n"
-)
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +38,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def result(pipeline, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("out")
-    kit = folder / "kit.txt"
-    kit.write_text(HEADER + LINES, "latin-1")
-    arguments = ["read-score", pipeline, "--data", data, "--negex", str(kit)]
+    arguments = ["read-score", pipeline, "--data", data]
     run = CliRunner().invoke(app, [*arguments, "--output", str(folder / "r.json")])
     assert run.exit_code == 0, run.output
     return json.loads((folder / "r.json").read_text())
@@ -74,14 +66,6 @@ def test_assertion_on_gold_and_predicted_entities(result):
     assert result["assertion"]["predicted_spans"]["entities_not_found"] == 1
 
 
-def test_negex(result):
-    found = result["negex"]
-    assert found["rules"]["presence"]["per_value"]["absent"]["f"] == 1.0
-    assert found["rules"]["time"]["per_value"]["historical"]["r"] == 0.0
-    assert found["history_rules"]["time"]["per_value"]["historical"]["r"] == 1.0
-    assert found["not_placed"] == 1
-
-
 def test_rules_are_added_where_asked(data, tmp_path):
     spacy.blank("en").to_disk(tmp_path / "blank")
     output = str(tmp_path / "r.json")
@@ -99,14 +83,6 @@ def test_folder_without_layers(pipeline, tmp_path):
     run = CliRunner().invoke(app, ["read-score", pipeline, "--data", str(tmp_path)])
     assert run.exit_code == 1
     assert "layers" in run.output and "assets/notes/dev" in run.output
-
-
-def test_broken_kit(pipeline, data, tmp_path):
-    kit = tmp_path / "kit.txt"
-    kit.write_text(HEADER + "1\tedema\n", "latin-1")
-    run = CliRunner().invoke(app, ["read-score", pipeline, "--data", data, "--negex", str(kit)])
-    assert run.exit_code == 1
-    assert "6 columns" in run.output and "edema" not in run.output
 
 
 def test_annotate_writes_what_was_read(pipeline, tmp_path):
