@@ -26,6 +26,7 @@ class FoundSection(NamedTuple):
 
     start (int), end (int): tokens. name (int): index into the model's names.
     heading (int): characters of its heading, 0 without one. score (float): probability.
+    titled (bool): the heading is a title that we know.
     """
 
     start: int
@@ -33,6 +34,7 @@ class FoundSection(NamedTuple):
     name: int
     heading: int
     score: float
+    titled: bool = False
 
 
 class SectionScores(NamedTuple):
@@ -220,9 +222,8 @@ def _decode_note(crf: Any, units: Units, scores: Floats2d) -> List[FoundSection]
 def _section(units: Units, first: int, end: int, name: int, score: float) -> FoundSection:
     heading: Optional[Heading] = units.headings[first]
     stop = int(units.starts[end]) if end < len(units.starts) else -1
-    return FoundSection(
-        int(units.starts[first]), stop, name, heading.end if heading else 0, score
-    )
+    length, titled = (heading.end, bool(heading.name)) if heading else (0, False)
+    return FoundSection(int(units.starts[first]), stop, name, length, score, titled)
 
 
 def forward_headings(

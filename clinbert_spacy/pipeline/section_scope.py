@@ -10,6 +10,8 @@ from ..attributes import SECTIONS_KEY
 # A line that neither is indented nor opens an item.
 NEW_LINE = re.compile(r"\n(?=[^\s\-*•·–+])")
 
+# A text cut into fewer sections may be a line that only looks like a heading and what follows.
+SEVERAL = 3
 # "NKDA. Takes penicillin V daily.": its line goes on, but not with allergies.
 ENDS_WITH_SENTENCE = ("allergies",)
 # An entry of a list: "Codeine - nausea."
@@ -21,6 +23,7 @@ def governing_sections(doc: Doc, spans: Sequence[Span]) -> List[str]:
 
     `FHx: father gout` speaks of the family up to its end. The lines after it may go on without a
     heading of their own, so they are not taken to; those below a heading that stands alone are.
+    A section that was found without a heading decides nothing: its name is a guess.
 
     doc (Doc): a note. spans (Sequence[Span]): in order of their starts.
     RETURNS (List[str]): normalised names, "" where no section decides.
@@ -49,7 +52,11 @@ def _reaches(doc: Doc) -> Iterator[Tuple[Span, int]]:
     group = doc.spans.get(SECTIONS_KEY)
     if group is None:
         return
-    for section, heading in zip(group, group.attrs.get("headings", [0] * len(group))):
+    headings = group.attrs.get("headings", [0] * len(group))
+    titled = group.attrs.get("titled")
+    for i, (section, heading) in enumerate(zip(group, headings)):
+        if titled and not (titled[i] or (heading and len(group) >= SEVERAL)):
+            continue
         text = section.text
         stop = NEW_LINE.search(text, heading)
         alone = not heading or not text[heading:].split("\n", 1)[0].strip()

@@ -46,8 +46,8 @@ def make_clinbert_sections(
 class ClinicalSections(TrainablePipe):
     """Cuts notes into sections; writes `doc.spans["clinbert_sections"]`.
 
-    A span's label is the normalised name; attrs `scores` (probabilities) and `headings` (characters
-    of the heading, 0 for a section without one).
+    A span's label is the normalised name; attrs `scores` (probabilities), `headings` (characters
+    of the heading, 0 for a section without one) and `titled` (whether it is a title we know).
     """
 
     def __init__(
@@ -109,6 +109,7 @@ class ClinicalSections(TrainablePipe):
             attrs = {
                 "scores": [one.score for one in found],
                 "headings": [one.heading for one in found],
+                "titled": [one.titled for one in found],
             }
             doc.spans[SECTIONS_KEY] = SpanGroup(doc, name=SECTIONS_KEY, attrs=attrs, spans=spans)
 
