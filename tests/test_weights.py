@@ -85,6 +85,16 @@ def test_the_second_seed_sentence(nlp):
     assert "DRUG" not in {label for _, label in found}
 
 
+def test_what_is_said_of_entities(nlp):
+    doc = nlp("PMH: hypertension\nFHx: mother had breast cancer\nNo fever. Stopped lisinopril today.")
+    said = {e.text: e._.clinbert_assertion or e._.clinbert_drug_status for e in doc.ents}
+    assert said["breast cancer"] == "family" and said["fever"] == "absent"
+    assert said["lisinopril"] == "stopped"
+    assert len(list(doc.sents)) == 4 and len(doc.spans["clinbert_sections"]) >= 2
+    scores = [e._.clinbert_assertion_scores["drug_status"] for e in doc.ents if e.label_ == "DRUG"]
+    assert sum(scores[0].values()) == pytest.approx(1, abs=1e-3)
+
+
 def test_every_label_is_found_in_the_test_notes(nlp):
     total = {}
     for note in read_corpus("notes", ROOT / "assets" / "notes" / "test"):
