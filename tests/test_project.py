@@ -261,7 +261,7 @@ def test_own_labels_config_trains(checkpoint, tmp_path):
 
 
 def test_cards_say_what_the_configs_train_on():
-    product = ("product_cpu.cfg", "sections_cpu.cfg", "reading_cpu.cfg")
+    product = ("product_cpu.cfg", "sections_cpu.cfg", "reading_head_cpu.cfg")
     for card, names in (("en_clinbert", product), ("quick", ["quick_cpu.cfg"])):
         about = srsly.read_yaml(ROOT / "assets" / "cards" / f"{card}.yml")
         assert "performance" not in about, "figures come from files, not from the card"
