@@ -12,6 +12,7 @@ from thinc.types import Floats2d
 from ..attributes import AXES, DRUG_AXES
 from ..nets.assertion import AssertionNet
 from .assertion_features import ask, table_sizes
+from .batch import join_rows, split_rows
 from .headings import section_names
 from .shims import HeadShim
 
@@ -98,7 +99,7 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[AxisScores, 
         none = model.ops.alloc2f(0, sum(map(len, AXES.values())))
         zeros = [model.ops.alloc2f(*vector.shape) for vector in vectors]
         return AxisScores(asked.counts, none), lambda _: backprop_vectors(zeros)
-    rows = model.ops.xp.concatenate(vectors)
+    rows = join_rows(model.ops, vectors)
     inputs = xp2torch(rows, requires_grad=is_train, device=shim.device)
     arrays = {name: torch.from_numpy(a).to(shim.device) for name, a in asked.arrays.items()}
     shim._model.train(is_train)
@@ -107,8 +108,7 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[AxisScores, 
 
     def backprop(d_scores: Floats2d) -> List[Doc]:
         torch.autograd.backward([output], [xp2torch(d_scores, device=shim.device)])
-        edges = numpy.cumsum([len(vector) for vector in vectors])[:-1].tolist()
-        return backprop_vectors(model.ops.xp.split(torch2xp(inputs.grad), edges))
+        return backprop_vectors(split_rows(model.ops, torch2xp(inputs.grad), vectors))
 
     return AxisScores(asked.counts, torch2xp(output.detach())), backprop
 

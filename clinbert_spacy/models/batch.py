@@ -12,7 +12,7 @@ from spacy_transformers.data_classes import (
     WordpieceBatch,
 )
 from thinc.api import Ops, get_array_module
-from thinc.types import Ragged
+from thinc.types import Floats2d, Ragged
 from transformers.file_utils import ModelOutput
 
 from .checkpoint import WordPieces
@@ -55,6 +55,29 @@ class ClinicalBatch(FullTransformerBatch):
             align=self.align,
             gradient=gradient,
         )
+
+
+def join_rows(ops: Ops, vectors: Sequence[Floats2d]) -> Floats2d:
+    """Join the token vectors of notes.
+
+    ops (Ops): of the device. vectors (Sequence[Floats2d]): one array per note; that of a note
+        without tokens may have no width.
+    RETURNS (Floats2d): Shape (tokens of all notes, width).
+    """
+    rows = [vector for vector in vectors if len(vector)]
+    return ops.xp.concatenate(rows) if rows else ops.alloc2f(0, 0)
+
+
+def split_rows(ops: Ops, rows: Floats2d, vectors: Sequence[Floats2d]) -> List[Floats2d]:
+    """Cut what belongs to `join_rows(ops, vectors)` into notes again.
+
+    ops (Ops): of the device. rows (Floats2d): e.g. a gradient. vectors (Sequence[Floats2d]): the
+        notes' arrays.
+    RETURNS (List[Floats2d]): One per note, each of its array's shape.
+    """
+    edges = numpy.cumsum([len(vector) for vector in vectors])[:-1].tolist()
+    parts = ops.xp.split(rows, edges)
+    return [p if len(v) else ops.alloc2f(*v.shape) for p, v in zip(parts, vectors)]
 
 
 def make_batch(

@@ -14,6 +14,7 @@ from thinc.types import Floats2d
 
 from ..nets.crf import length_mask
 from ..nets.sections import SectionNet
+from .batch import join_rows, split_rows
 from .headings import Heading, section_names
 from .section_features import BUCKETS, Units, describe, stack
 from .shims import HeadShim
@@ -122,7 +123,7 @@ def forward(
         zeros = [model.ops.alloc2f(*vector.shape) for vector in vectors]
         return SectionScores(units, empty), lambda _: backprop_vectors(zeros)
     features, offsets = (torch.from_numpy(a).to(shim.device) for a in stack(units))
-    inputs = _to_torch(shim, model.ops.xp.concatenate(vectors), is_train) if vectors else None
+    inputs = _to_torch(shim, join_rows(model.ops, vectors), is_train) if vectors else None
     shim._model.train(is_train)
     with torch.enable_grad() if is_train else torch.inference_mode():
         means = None if inputs is None else _unit_means(inputs, docs, units)
@@ -137,8 +138,7 @@ def forward(
         torch.autograd.backward([output], [padded])
         if inputs is None:
             return []
-        edges = numpy.cumsum([len(vector) for vector in vectors])[:-1].tolist()
-        return backprop_vectors(model.ops.xp.split(torch2xp(inputs.grad), edges))
+        return backprop_vectors(split_rows(model.ops, torch2xp(inputs.grad), vectors))
 
     return SectionScores(units, scores), backprop
 

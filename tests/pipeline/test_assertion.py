@@ -141,6 +141,15 @@ def test_survives_docbin_and_bytes(trained):
     assert values(copy) == values(other) == values(doc)
 
 
+def test_notes_without_words_in_a_batch(trained):
+    docs = [trained.make_doc(""), place(trained, NOTE, GOLD).predicted, trained.make_doc(" \n")]
+    found = list(trained.pipe(docs, batch_size=3))
+    assert [values(doc) for doc in found] == [[], values(ready(trained)), []]
+    examples = [place(trained, "", []), place(trained, NOTE, GOLD)]
+    losses = trained.update(examples, sgd=None, annotates=["clinbert_sentences"])
+    assert losses["clinbert_assertion"] > 0
+
+
 def test_pipe_equals_call(trained):
     judge = trained.get_pipe("clinbert_assertion")
     docs = [ready(trained), ready(trained, GOLD[:1]), ready(trained, [])]
