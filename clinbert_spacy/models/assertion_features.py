@@ -4,7 +4,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy
 from numpy.typing import NDArray
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 
 from ..attributes import ASSERTION_KEY, AXES
 
@@ -55,53 +55,74 @@ def ask(docs: Sequence[Doc], sections: Sequence[str], reach: int) -> Questions:
     sections (Sequence[str]): names of sections. reach (int): tokens to either side.
     RETURNS (Questions): the questions.
     """
-    rows: List[Dict[str, Any]] = []
     counts, shift = [], 0
+    notes: List[Arrays] = []
+    words: List[Tuple] = []
     for doc in docs:
-        found = _ask_note(doc, sections, reach, shift)
-        counts.append(len(found))
-        rows.extend(found)
+        group = doc.spans.get(ASSERTION_KEY)
+        spans = list(group) if group is not None else []
+        counts.append(len(spans))
+        if spans:
+            notes.append(_ask_note(doc, spans, group.attrs, sections, reach, shift))
+            words.extend((span.label_ == "DRUG", span.text.lower()) for span in spans)
         shift += len(doc)
-    if not rows:
+    if not notes:
         return Questions(counts, {})
-    cues = numpy.concatenate([_cue_table(doc) for doc in docs])
-    return Questions(counts, {"cue": cues, **_stack(rows, counts)})
+    arrays = {name: _join([note[name] for note in notes]) for name in notes[0]}
+    arrays["cue"] = numpy.concatenate([_cue_table(doc) for doc in docs])
+    arrays["same"] = _same(words, counts)
+    return Questions(counts, arrays)
 
 
 def _ask_note(
-    doc: Doc, sections: Sequence[str], reach: int, shift: int
-) -> List[Dict[str, Any]]:
-    group = doc.spans.get(ASSERTION_KEY)
-    if group is None or not len(group):
-        return []
+    doc: Doc,
+    spans: Sequence[Span],
+    attrs: Mapping[str, Any],
+    sections: Sequence[str],
+    reach: int,
+    shift: int,
+) -> Arrays:
+    words = numpy.flatnonzero([not token.is_space for token in doc])
     sentence = numpy.cumsum([bool(token.is_sent_start) for token in doc])
-    words = numpy.array([token.i for token in doc if not token.is_space], dtype="int64")
+    starts, ends = (numpy.array([getattr(s, end) for s in spans]) for end in ("start", "end"))
+    window, mask = _windows(words, starts, ends, reach)
     number = {name: i + 1 for i, name in enumerate(sections)}
-    rows = []
-    for span, section, rules in zip(group, group.attrs["sections"], group.attrs["rules"]):
-        window = _window(words, span.start, span.end, reach)
-        rows.append({
-            "window": window + shift,
-            "inside": (window >= span.start) & (window < span.end),
-            "place": _places(window, span.start, span.end, sentence),
-            "label": LABELS.index(span.label_) if span.label_ in LABELS else 0,
-            "section": number.get(section, 0),
-            "rule": _rules(rules),
-            "words": (span.label_ == "DRUG", span.text.lower()),
-        })  # fmt: skip
-    return rows
+    labels = [LABELS.index(s.label_) if s.label_ in LABELS else 0 for s in spans]
+    return {
+        "window": numpy.where(mask, window + shift, 0),
+        "mask": mask,
+        "inside": mask & (window >= starts[:, None]) & (window < ends[:, None]),
+        "place": numpy.where(mask, _places(window, starts, ends, sentence), 0),
+        "label": numpy.array(labels, dtype="int64"),
+        "section": numpy.array([number.get(n, 0) for n in attrs["sections"]], dtype="int64"),
+        "rule": numpy.stack([_rules(rules) for rules in attrs["rules"]]),
+    }
 
 
-def _window(words: NDArray, start: int, end: int, reach: int) -> NDArray:
-    """Tokens that are not white space, from `reach` before the entity to `reach` behind it."""
-    first, last = numpy.searchsorted(words, [start, end])
-    kept = words[max(0, first - reach) : last + reach]
-    # a long entity keeps its ends
-    half = 2 * reach
-    return kept if len(kept) <= 2 * half else numpy.concatenate([kept[:half], kept[-half:]])
+def _windows(
+    words: NDArray, starts: NDArray, ends: NDArray, reach: int
+) -> Tuple[NDArray, NDArray]:
+    """Tokens that are not white space, from `reach` before entities to `reach` behind them.
+
+    A long entity keeps its ends.
+
+    words (NDArray): tokens that are not white space. starts (NDArray), ends (NDArray): of the
+        entities. reach (int): tokens to either side.
+    RETURNS (Tuple[NDArray, NDArray]): tokens and mask. Shape (entities, longest window).
+    """
+    first = numpy.maximum(numpy.searchsorted(words, starts) - reach, 0)
+    last = numpy.minimum(numpy.searchsorted(words, ends) + reach, len(words))
+    lengths = last - first
+    step = numpy.arange(min(int(lengths.max()), 4 * reach))
+    # what a long one leaves out lies behind the first 2 * reach
+    left_out = numpy.where(step >= 2 * reach, numpy.maximum(lengths - 4 * reach, 0)[:, None], 0)
+    mask = step < lengths[:, None]
+    place = numpy.where(mask, first[:, None] + step + left_out, 0)
+    return words[place], mask
 
 
-def _places(window: NDArray, start: int, end: int, sentence: NDArray) -> NDArray:
+def _places(window: NDArray, starts: NDArray, ends: NDArray, sentence: NDArray) -> NDArray:
+    start, end = starts[:, None], ends[:, None]
     before = numpy.searchsorted(STEPS, numpy.maximum(start - window, 0), side="left")
     after = numpy.searchsorted(STEPS, numpy.maximum(window - end + 1, 0), side="left")
     n = len(STEPS) + 1
@@ -109,6 +130,14 @@ def _places(window: NDArray, start: int, end: int, sentence: NDArray) -> NDArray
     distance = numpy.minimum(distance, 2 * n)
     side = numpy.sign(sentence[window] - sentence[start]) + 1
     return distance * SENTENCES + side
+
+
+def _join(parts: Sequence[NDArray]) -> NDArray:
+    """Join arrays whose second side may differ, filled up with zeros."""
+    if parts[0].ndim == 1:
+        return numpy.concatenate(parts)
+    width = max(part.shape[1] for part in parts)
+    return numpy.concatenate([numpy.pad(p, ((0, 0), (0, width - p.shape[1]))) for p in parts])
 
 
 def _cue_table(doc: Doc) -> NDArray:
@@ -127,23 +156,6 @@ def _rules(findings: Mapping[str, Any]) -> NDArray:
     for axis, value in findings.items():
         row[RULES.index(f"{axis}={value}")] = 1.0
     return row
-
-
-def _stack(rows: List[Dict[str, Any]], counts: Sequence[int]) -> Arrays:
-    width = max(len(row["window"]) for row in rows)
-    arrays: Arrays = {"mask": numpy.zeros((len(rows), width), dtype=bool)}
-    for name, kind in (("window", "int64"), ("inside", "bool"), ("place", "int64")):
-        arrays[name] = numpy.zeros((len(rows), width), dtype=kind)
-    for i, row in enumerate(rows):
-        length = len(row["window"])
-        arrays["mask"][i, :length] = True
-        for name in ("window", "inside", "place"):
-            arrays[name][i, :length] = row[name]
-    for name in ("label", "section"):
-        arrays[name] = numpy.array([row[name] for row in rows], dtype="int64")
-    arrays["rule"] = numpy.stack([row["rule"] for row in rows])
-    arrays["same"] = _same([row["words"] for row in rows], counts)
-    return arrays
 
 
 def _same(words: List[Tuple], counts: Sequence[int]) -> NDArray[numpy.int64]:
