@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
-from thinc.types import Floats2d
+from thinc.types import Floats1d, Floats2d
 
 from ..nets.crf import length_mask
 from ..nets.sections import SectionNet
@@ -201,16 +201,20 @@ def decode(model: Model, found: SectionScores) -> List[List[FoundSection]]:
     model (Model): the tagger. found (SectionScores): what `forward` gave.
     RETURNS (List[List[FoundSection]]): per note, in order, without gaps; the last ends at -1.
     """
-    crf = model.shims[0]._model.crf if found.scores else None
-    return [_decode_note(crf, *pair) if len(pair[1]) else [] for pair in zip(*found)]
+    kept = [i for i, score in enumerate(found.scores) if len(score)]
+    results: List[List[FoundSection]] = [[] for _ in found.scores]
+    if not kept:
+        return results
+    rows = [xp2torch(found.scores[i]) for i in kept]
+    padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    mask, crf = length_mask(rows), model.shims[0]._model.crf
+    paths, sure = crf.decode(padded, mask), torch2xp(crf.marginals(padded, mask))
+    for i, tags, shares in zip(kept, paths, sure):
+        results[i] = _read_tags(found.units[i], tags, shares[numpy.arange(len(tags)), tags])
+    return results
 
 
-def _decode_note(crf: Any, units: Units, scores: Floats2d) -> List[FoundSection]:
-    emissions = xp2torch(scores)[None]
-    mask = torch.ones(1, len(scores), dtype=torch.bool, device=emissions.device)
-    (tags,) = crf.decode(emissions, mask)
-    sure = torch2xp(crf.marginals(emissions, mask)[0])
-    chosen = sure[numpy.arange(len(tags)), tags]
+def _read_tags(units: Units, tags: List[int], chosen: Floats1d) -> List[FoundSection]:
     begins = [i for i, tag in enumerate(tags) if tag % 2 == 0]
     ends = [*begins[1:], len(tags)]
     return [

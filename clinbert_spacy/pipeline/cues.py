@@ -18,11 +18,12 @@ from typing import (
 )
 
 from spacy.language import Language
-from spacy.matcher import Matcher, PhraseMatcher
+from spacy.matcher import PhraseMatcher
 from spacy.tokens import Doc, Span
 from spacy.util import filter_spans
 
 from ..attributes import AXES
+from .word_patterns import Word, WordPatterns
 
 RESOURCE = "resources/en/cues.json"
 DIRECTIONS = ("before", "after", "inside")
@@ -146,18 +147,18 @@ class CueMatcher:
         """Cut the phrases into tokens; the pipeline is not needed any more."""
         self.nlp = None
         self.phrases = PhraseMatcher(nlp.vocab, attr="LOWER")
-        self.patterns = Matcher(nlp.vocab)
+        patterns: Dict[str, List[Word]] = {}
         self.inside: List[Tuple[Pattern[str], Tuple[Role, ...]]] = []
         for phrase, roles in self.roles.items():
             if roles[0].direction == "inside":
                 self.inside.append((re.compile(phrase.strip("/")), roles))
                 continue
             words = _split(phrase, nlp)
-            if any(isinstance(word, dict) for word in words):
-                pattern = [w if isinstance(w, dict) else {"LOWER": w} for w in words]
-                self.patterns.add(phrase, [pattern])
+            if any(isinstance(word, re.Pattern) for word in words):
+                patterns[phrase] = words
             else:
                 self.phrases.add(phrase, [nlp.make_doc(phrase)])
+        self.patterns = WordPatterns(patterns)
 
     def find(self, doc: Doc, taken: Container[int] = ()) -> List[Cue]:
         """Find the cues of a note, the longest where they overlap.
@@ -167,7 +168,7 @@ class CueMatcher:
         """
         if self.nlp is not None:
             self._cut(self.nlp)
-        found = [*self.phrases(doc, as_spans=True), *self.patterns(doc, as_spans=True)]
+        found = [*self.phrases(doc, as_spans=True), *self.patterns(doc)]
         free = (s for s in found if not any(i in taken for i in range(s.start, s.end)))
         kept = filter_spans(free)
         cues = [self._place(doc, s, taken) for s in sorted(kept)]
@@ -226,12 +227,12 @@ class CueMatcher:
         return [role for pattern, found in self.inside if pattern.search(text) for role in found]
 
 
-def _split(phrase: str, nlp: Language) -> List[Any]:
+def _split(phrase: str, nlp: Language) -> List[Word]:
     """Words of a phrase as the pipeline's tokens; a word in slashes as a regular expression."""
-    words: List[Any] = []
+    words: List[Word] = []
     for word in phrase.split(" "):
         if len(word) > 2 and word[0] == word[-1] == "/":
-            words.append({"LOWER": {"REGEX": word[1:-1]}})
+            words.append(re.compile(word[1:-1]))
         else:
             words.extend(token.lower_ for token in nlp.make_doc(word))
     return words

@@ -14,7 +14,7 @@ from clinbert_spacy.evaluation.assertion import score_assertion
 from clinbert_spacy.models.assertion import split_axes
 from clinbert_spacy.models.assertion_features import ask
 from clinbert_spacy.models.headings import section_names
-from clinbert_spacy.nets.assertion import hide_rows, mean_of_others
+from clinbert_spacy.nets.assertion import attend, hide_rows, mean_of_others
 
 NOTE = "no rash , has fever . mother cough . stopped aspirin"
 GOLD = [
@@ -198,6 +198,16 @@ def test_gradients_reach_the_tokens(make_reader):
     }
     vectors = torch.randn(len(doc), 32, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: net(x, asked), (vectors,))
+
+
+def test_attention_without_keys_equals_attention():
+    torch.manual_seed(0)
+    module = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+    torch.nn.init.normal_(module.in_proj_bias)
+    asks, rows = torch.randn(3, 8), torch.randn(3, 5, 8)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 0, 0, 0], [0, 1, 1, 0, 0]], dtype=torch.bool)
+    expected, _ = module(asks.unsqueeze(1), rows, rows, key_padding_mask=~mask)
+    assert torch.allclose(attend(module, asks, rows, mask), expected.squeeze(1), atol=1e-6)
 
 
 def test_others_of_the_same_words():
