@@ -7,7 +7,17 @@ from typing import Annotated, Any, Dict, List, Optional, Tuple
 
 import typer
 
-from . import cli_corpus, cli_encoder, cli_negex, cli_project, cli_reading, cli_smell
+from . import (
+    cli_cid,
+    cli_corpus,
+    cli_encoder,
+    cli_negex,
+    cli_project,
+    cli_reading,
+    cli_relations,
+    cli_side_effects,
+    cli_smell,
+)
 from .cli_args import (
     check_choice,
     check_encoding,
@@ -328,7 +338,11 @@ app.add_typer(cli_corpus.app, name="notes")
 app.command()(cli_project.seeds)
 app.command()(cli_smell.smell_test)
 app.command()(cli_reading.read_score)
+app.command()(cli_relations.relation_score)
+app.command()(cli_relations.fit_relations)
+app.command()(cli_cid.cid_score)
 app.command()(cli_negex.negex_score)
+app.command()(cli_side_effects.side_effects)
 cli_encoder.attach(app)
 app.command(context_settings=WITH_OVERRIDES)(cli_project.exclude)
 

@@ -6,11 +6,22 @@ from dataclasses import replace
 from typing import Any, Dict, Iterable, Iterator, List, Tuple, Union
 
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 
-from .attributes import ASSERTION_KEY, AXES, CONCEPTS_KEY, SECTIONS_KEY, deciding_axis
+from .attributes import (
+    ASSERTION_KEY,
+    AXES,
+    CONCEPTS_KEY,
+    RELATIONS_KEY,
+    SECTIONS_KEY,
+    SideEffect,
+    deciding_axis,
+    relations,
+    side_effects,
+    side_effects_status,
+)
 from .cli_notes import Note
-from .evaluation.highlight import Entity, entities_of
+from .evaluation.highlight import Entity, entities_of, links_of
 from .evaluation.report import ExampleNote
 
 MAX_NOTE_LENGTH = 100_000_000
@@ -42,7 +53,8 @@ def to_record(note: Note, doc: Doc, with_text: bool = False) -> Dict[str, Any]:
     note (Note): the note. doc (Doc): its annotation. with_text (bool): add the whole text.
     RETURNS (Dict[str, Any]): id, sha256 of the text, n_chars, entities (start, end, label, text,
         score, and what was said of them: presence, experiencer, time, drug_status, cue, concepts),
-        sections where there are any, coverage; text on request.
+        sections where there are any, relations, side_effects and side_effects_status where
+        somebody looked for them, coverage; text on request.
     """
     said = said_of(doc)
     entities = [
@@ -62,6 +74,7 @@ def to_record(note: Note, doc: Doc, with_text: bool = False) -> Dict[str, Any]:
         "n_chars": len(note.text),
         "entities": entities,
         **_sections(doc),
+        **_relations(doc),
         "coverage": coverage_of(doc),
     }
     return {**record, "text": note.text} if with_text else record
@@ -106,6 +119,45 @@ def _sections(doc: Doc) -> Dict[str, Any]:
     return {"sections": rows}
 
 
+def _relations(doc: Doc) -> Dict[str, Any]:
+    if RELATIONS_KEY not in doc.spans:
+        return {}
+    rows = [
+        {"label": x.label, "head": _end(x.head), "tail": _end(x.tail), "score": round(x.score, 4)}
+        for x in relations(doc)
+    ]
+    return {
+        "relations": rows,
+        "side_effects": [_side_effect(effect) for effect in side_effects(doc)],
+        "side_effects_status": side_effects_status(doc),
+    }
+
+
+def _side_effect(effect: SideEffect) -> Dict[str, Any]:
+    return {
+        "drug": _end(effect.drug),
+        "effect": _end(effect.effect),
+        "value": _end(effect.value) if effect.value is not None else None,
+        "score": round(effect.score, 4),
+        "current_reaction": effect.is_current_reaction,
+        "assertion": effect.assertion,
+        "causality": effect.causality,
+        "kind": effect.kind,
+        "drug_status": effect.drug_status,
+        "evidence": [[sent.start_char, sent.end_char] for sent in effect.evidence],
+        "cue": [effect.cue.start_char, effect.cue.end_char] if effect.cue is not None else None,
+    }
+
+
+def _end(span: Span) -> Dict[str, Any]:
+    return {
+        "start": span.start_char,
+        "end": span.end_char,
+        "label": span.label_,
+        "text": span.text,
+    }
+
+
 def to_line(record: Dict[str, Any]) -> str:
     """A record as one line of JSON, whatever the reader takes for a line end.
 
@@ -124,7 +176,8 @@ def to_example(note: Note, doc: Doc) -> ExampleNote:
     text = note.text.encode("utf8", "replace").decode("utf8")
     said = said_of(doc)
     entities = [_with_said(x, said.get((x.start, x.end), {})) for x in entities_of(doc)]
-    return ExampleNote(note.id, text, entities, coverage_of(doc))
+    status = side_effects_status(doc) if RELATIONS_KEY in doc.spans else ""
+    return ExampleNote(note.id, text, entities, coverage_of(doc), links_of(doc), status)
 
 
 def _with_said(entity: Entity, row: Dict[str, Any]) -> Entity:

@@ -10,7 +10,7 @@ from .cli_args import check_path, command_line, load_pipeline
 from .cli_show import print_table, progress_bar
 
 CORPUS = "ade"
-COLUMNS = ("precision", "recall", "f", "average_precision")
+COLUMNS = ("precision", "recall", "f", "average_precision", "precision_at_95")
 
 
 def classify_bench(
@@ -89,8 +89,9 @@ def _print(rows: Dict[str, Dict[str, Any]]) -> None:
         scores = [{key: f"{100 * x:.1f}" for key, x in result[name].items()} for name in COLUMNS]
         shown = [score["value"] for score in scores]
         ends = [f"{score['low']} - {score['high']}" for score in scores[2:]]
-        cells.append((row, *shown[:3], ends[0], shown[3], ends[1]))
-    print_table(["", "P", "R", "F1", "95 % interval", "AP", "95 % interval"], cells)
+        cells.append((row, *shown[:3], ends[0], shown[3], ends[1], shown[4]))
+    titles = ["", "P", "R", "F1", "95 % interval", "AP", "95 % interval", "P at R 95"]
+    print_table(titles, cells)
     result = next(iter(rows.values()))
     typer.echo(
         f"{result['n_notes']} sentences, {result['n_positive']} of them positive; data sha256 "

@@ -8,18 +8,20 @@ from spacy.language import Language
 from spacy.tokens import Span
 from spacy.training import Example
 
+from ..attributes import ENTS_KEY
 from .bioc import read_bioc
 from .brat import read_brat
 from .docbin import read_docbin
 from .files import CorpusError, broken
 from .harmonise import to_product
 from .layers import read_notes
+from .links import link_attrs, name_drug
 from .pubtator import read_pubtator
 from .record import AnnotatedNote, LabelScheme, scheme_of, to_doc, with_meta
 from .schema import CorpusSchema, get_schema
 from .segment import split_note
 from .snippets import read_snippets
-from .splits import read_excluded, take_part
+from .splits import read_excluded, take_fold, take_part
 from .tables import read_ade, read_csv, read_psytar, read_spl_adr
 
 Sources = Union[Sequence[Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]
@@ -128,14 +130,16 @@ def create_corpus(
     split: str = "",
     splits: Optional[Union[str, Path]] = None,
     exclude: Optional[Union[str, Path]] = None,
-    entities: bool = False,
+    entities: float = 0.0,
 ) -> Callable[[Language], Iterator[Example]]:
     """Registered as clinbert.Corpus.v1.
 
     sources (Any): a list of blocks, or blocks by name, with "path" and, where it differs from
         the block's name, "corpus" ("docbin" for any .spacy file); optional "parts", "encoding",
         "limit", "split", "splits", and "repeat", how often each of its notes is read: a fraction
-        by chance, anew whenever the corpus is listed (once in a training with max_epochs = 0).
+        by chance, anew whenever the corpus is listed (once in a training with max_epochs = 0);
+        "fold" of "folds" by the group, left out, or with "held_out" alone; "name_drug" puts the
+        drug that a text is about before it.
     scheme (str): "product", or "own" for one corpus' own labels.
     max_length (int): tokens; longer notes are cut at a blank line or sentence end. 0: never.
     shuffle (bool): another order in every epoch.
@@ -145,8 +149,8 @@ def create_corpus(
     splits (Optional[Union[str, Path]]): manifest written by splits.write_splits; notes that it
         does not list are in no part.
     exclude (Optional[Union[str, Path]]): list written by splits.write_excluded.
-    entities (bool): the gold entities stand on the predicted Docs too, for components that judge
-        entities in a pipeline that finds none.
+    entities (float): share of the notes, by chance, whose gold entities stand on the predicted
+        Docs too, for components that judge entities.
     RETURNS (Callable[[Language], Iterator[Example]]): the reader.
     """
     blocks = _blocks(sources)
@@ -166,7 +170,7 @@ def create_corpus(
             rng.shuffle(notes)
         for note in notes[: limit or None]:
             example = to_example(note, nlp, _scheme(note, scheme))
-            if entities:
+            if entities and rng.random() < entities:
                 lay_entities(example)
             yield example
 
@@ -185,7 +189,8 @@ def _scheme(note: AnnotatedNote, name: str) -> LabelScheme:
 def _blocks(sources: Sources) -> List[Dict[str, Any]]:
     if isinstance(sources, Mapping):
         sources = [{"corpus": name, **block} for name, block in sources.items()]
-    known = {"corpus", "path", "parts", "encoding", "limit", "repeat", "split", "splits"}
+    known = {"corpus", "path", "parts", "encoding", "limit", "repeat", "split", "splits", "fold",
+             "folds", "held_out", "name_drug"}  # fmt: skip
     for block in sources:
         if not {"corpus", "path"} <= set(block) or set(block) - known:
             raise CorpusError(
@@ -222,7 +227,11 @@ def select_notes(
         if block.get("splits") and not part:
             raise CorpusError(f"Source {block['corpus']!r} has 'splits'; expected a 'split' too.")
         notes = take_part(notes, part, table) if part else notes
+        if "folds" in block:
+            held_out = bool(block.get("held_out"))
+            notes = take_fold(notes, block.get("fold", 0), block["folds"], held_out)
         notes = [note for note in notes if (block["corpus"], note.id) not in dropped]
+        notes = [name_drug(note) for note in notes] if block.get("name_drug") else notes
         if block.get("limit"):
             random.Random(seed).shuffle(notes)
         yield notes[: block.get("limit") or None]
@@ -257,4 +266,6 @@ def to_example(note: AnnotatedNote, nlp: Language, scheme: LabelScheme) -> Examp
     scheme (LabelScheme): labels of the task.
     RETURNS (Example): the bare tokens beside the same tokens with gold.
     """
-    return Example(nlp.make_doc(note.text), to_doc(note, nlp.make_doc, scheme))
+    reference = to_doc(note, nlp.make_doc, scheme)
+    reference.spans[ENTS_KEY].attrs.update(link_attrs(note))
+    return Example(nlp.make_doc(note.text), reference)

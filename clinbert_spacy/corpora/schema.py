@@ -248,12 +248,17 @@ _SNIPPETS = CorpusSchema(
     "CC BY 4.0", True, ("DISEASE", "SYMPTOM", "DRUG"),
     {label: _to(label) for label in ("DISEASE", "SYMPTOM", "DRUG")},
 )  # fmt: skip
+_PAIRS = CorpusSchema(
+    "pairs", "snippets", "invented snippets of this project: which drug did what",
+    "CC BY 4.0", True, ("DISEASE", "SYMPTOM", "DRUG", "TEST", "LAB_VALUE"),
+    {label: _to(label) for label in ("DISEASE", "SYMPTOM", "DRUG", "TEST", "LAB_VALUE")},
+)  # fmt: skip
 
 SCHEMAS: Dict[str, CorpusSchema] = {
     schema.name: schema
     for schema in (
         _BC5CDR, _NCBI, _BIORED, _MACCROBAT, _CHIA, _LCT, _ADE, _PSYTAR, _SPL_ADR, _NOTES,
-        _SNIPPETS,
+        _SNIPPETS, _PAIRS,
     )
 }  # fmt: skip
 

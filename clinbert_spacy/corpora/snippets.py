@@ -1,16 +1,21 @@
-"""Short texts with marks in them: `{words|LABEL|values}`, one JSON object a line."""
+"""Short texts with marks in them: `{words|LABEL|values|links}`, one JSON object a line."""
 import json
 import re
 from pathlib import Path
 from typing import Dict, Iterator, List, Tuple, Union
 
-from ..attributes import AXES, DRUG_AXES, PROBLEM_AXES
+from ..attributes import AXES, CAUSALITIES, DRUG_AXES, KINDS, PROBLEM_AXES
 from .files import broken, lines_of, read_text
-from .record import ASSERTED, AnnotatedNote, Mention, check_note
+from .record import ASSERTED, AnnotatedNote, Mention, Relation, check_note
 
-MARK = re.compile(r"\{([^{}|]+)\|([^{}|]+)\|([^{}|]+)\}")
-LABEL_AXES = {"DISEASE": PROBLEM_AXES, "SYMPTOM": PROBLEM_AXES, "DRUG": DRUG_AXES}
+MARK = re.compile(r"\{([^{}|]+)\|([^{}|]+)\|([^{}|]*)(?:\|([^{}|]*))?\}")
+LABEL_AXES = {
+    "DISEASE": PROBLEM_AXES, "SYMPTOM": PROBLEM_AXES, "DRUG": DRUG_AXES, "TEST": (),
+    "LAB_VALUE": (),
+}  # fmt: skip
 _NAMES = {axis: name for name, axis in ASSERTED.items()}
+# How a link is written, and the relation that it is.
+_LINKS = {"AE": "ADVERSE_EFFECT", "TREATS": "TREATS"}
 
 
 def read_snippets(path: Union[str, Path], encoding: str = "utf-8") -> Iterator[AnnotatedNote]:
@@ -18,7 +23,11 @@ def read_snippets(path: Union[str, Path], encoding: str = "utf-8") -> Iterator[A
 
     path (Union[str, Path]): JSONL with `id` and `note`: text in which every problem reads
         `{words|DISEASE|presence,experiencer,time}` or `{words|SYMPTOM|...}`, every drug
-        `{words|DRUG|status}`, with the values of `attributes.AXES`.
+        `{words|DRUG|status}`, with the values of `attributes.AXES`; tests and results, where they
+        are marked, `{words|TEST|}` and `{words|LAB_VALUE|}`. A drug with links has a number of its
+        own behind a further bar, `{words|DRUG|status|1}`; what it causes or treats says so there:
+        `{words|SYMPTOM|...|AE:1:stated:reaction}`, `{words|DISEASE|...|TREATS:1}`, several split
+        by `;`.
     encoding (str): its encoding.
     YIELDS (AnnotatedNote): a note a line, its marks taken out of the text.
     Raises CorpusError naming file and line for another shape, an unknown label or value.
@@ -48,12 +57,13 @@ def fields_of(path: Union[str, Path], number: int, line: str) -> Tuple[str, str]
 
 def _unmark(
     path: Union[str, Path], number: int, marked: str
-) -> Tuple[str, Tuple[Mention, ...]]:
+) -> Tuple[str, Tuple[Mention, ...], Tuple[Relation, ...]]:
     pieces: List[str] = []
     mentions: List[Mention] = []
+    links: List[Tuple[str, str, str]] = []
     length = at = 0
     for match in MARK.finditer(marked):
-        words, label, values = match.groups()
+        words, label, values, link = match.groups()
         before = marked[at : match.start()]
         start = length + len(before)
         length, at = start + len(words), match.end()
@@ -61,10 +71,41 @@ def _unmark(
         attributes = _attributes(path, number, label, values)
         name = f"T{len(mentions) + 1}"
         mentions.append(Mention(name, label, ((start, length),), attributes=attributes))
+        links.append((name, label, link or ""))
     text = "".join([*pieces, marked[at:]])
     if "{" in text or "}" in text:
         raise broken(path, number, "marks {words|LABEL|values}", "a brace outside of any")
-    return text, tuple(mentions)
+    return text, tuple(mentions), _relations(path, number, links)
+
+
+def _relations(
+    path: Union[str, Path], number: int, links: List[Tuple[str, str, str]]
+) -> Tuple[Relation, ...]:
+    numbered = [(link, label) for _, label, link in links if link.isdecimal()]
+    if len(dict(numbered)) < len(numbered) or any(label != "DRUG" for _, label in numbered):
+        raise broken(path, number, "a number at one drug", f"numbers {numbered}")
+    drugs = {link: name for name, _, link in links if link.isdecimal()}
+    relations = []
+    for name, _, link in links:
+        for one in link.split(";") if link and not link.isdecimal() else ():
+            kind, drug, *said = one.strip().split(":")
+            if kind not in _LINKS or drug not in drugs:
+                raise broken(path, number, f"a link of {sorted(_LINKS)} to a drug", repr(one))
+            attributes = _said(path, number, kind, said)
+            place = f"R{len(relations) + 1}"
+            relations.append(Relation(place, _LINKS[kind], drugs[drug], name, attributes))
+    return tuple(relations)
+
+
+def _said(
+    path: Union[str, Path], number: int, kind: str, said: List[str]
+) -> Dict[str, Union[str, bool]]:
+    if kind != "AE" and not said:
+        return {}
+    if kind != "AE" or len(said) != 2 or said[0] not in CAUSALITIES or said[1] not in KINDS:
+        wanted = f"one of {CAUSALITIES} and one of {KINDS} behind AE, nothing behind others"
+        raise broken(path, number, wanted, repr(":".join(said)))
+    return {"Causality": said[0], "Kind": said[1]}
 
 
 def _attributes(
@@ -72,7 +113,7 @@ def _attributes(
 ) -> Dict[str, Union[str, bool]]:
     if label not in LABEL_AXES:
         raise broken(path, number, f"a label of {sorted(LABEL_AXES)}", repr(label))
-    axes, found = LABEL_AXES[label], values.split(",")
+    axes, found = LABEL_AXES[label], values.split(",") if values else []
     if len(axes) != len(found) or any(v not in AXES[a] for a, v in zip(axes, found)):
         wanted = ",".join(axes)
         raise broken(path, number, f"{wanted} of attributes.AXES at {label}", repr(values))

@@ -2,7 +2,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Set, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple, Union
 
 from .files import CorpusError, broken, load_json, sha256_of, write_text
 from .record import AnnotatedNote
@@ -42,6 +42,28 @@ def split_of(group: str, seed: int = 0, shares: Optional[Mapping[str, float]] = 
         if place < edge:
             return name
     return list(shares)[-1]
+
+
+def fold_of(group: str, folds: int) -> int:
+    """Put a group into a fold. RETURNS (int): 0 to folds - 1, always the same one."""
+    return int(hashlib.sha256(group.encode()).hexdigest()[:12], 16) % folds
+
+
+def take_fold(
+    notes: Iterable[AnnotatedNote], fold: int, folds: int, held_out: bool
+) -> Iterator[AnnotatedNote]:
+    """Take the notes of a fold, or all others.
+
+    notes (Iterable[AnnotatedNote]): notes. fold (int), folds (int): which of how many.
+    held_out (bool): those of the fold; else the others.
+    YIELDS (AnnotatedNote): in order.
+    Raises CorpusError for a fold that is not there.
+    """
+    if not 0 <= fold < folds:
+        raise CorpusError(f"Expected a fold from 0 to {folds - 1}, found {fold}.")
+    for note in notes:
+        if (fold_of(note.group, folds) == fold) == held_out:
+            yield note
 
 
 def make_splits(

@@ -7,7 +7,10 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 SAME = ("corpus", "scheme", "protocol", "data_sha256")
 BESIDE = "beside"
-TITLES = {"f": "F1", "average_precision": "AP", "macro_f": "F1 macro"}
+TITLES = {
+    "f": "F1", "average_precision": "AP", "macro_f": "F1 macro", "entities_f": "entities F1",
+    "spert_f": "F1, SpERT", "spert_macro_f": "F1 macro, SpERT", "precision_at_95": "P at R 95",
+}  # fmt: skip
 # row, set, seed
 Place = Tuple[str, str, int]
 

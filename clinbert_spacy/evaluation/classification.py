@@ -34,12 +34,17 @@ class Labelled(NamedTuple):
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Scores of the positive class, between 0 and 1 with 95 % intervals."""
+    """Scores of the positive class, between 0 and 1 with 95 % intervals.
+
+    precision_at_95 (Score): precision at the first threshold that finds 95 % of the positive ones,
+    what screening for side effects must put up with.
+    """
 
     precision: Score
     recall: Score
     f: Score
     average_precision: Score
+    precision_at_95: Score
 
 
 def evaluate_classes(
@@ -117,10 +122,11 @@ def score_classes(held_out: Labelled, scores: Sequence[float], threshold: float)
     truth, values = np.asarray(held_out.truth), np.asarray(scores, dtype="f8")
     weights = _resamples(held_out.groups)
     drawn = _prf_of(truth, values >= threshold, weights)
-    ranked = np.array([_average_precision(truth, values, row) for row in weights])
     p, r, f = prf(_counts(truth, values >= threshold))
     shown = [*zip((p, r, f), drawn, strict=True)]
-    shown.append((_average_precision(truth, values, np.ones(len(truth))), ranked))
+    for score in (_average_precision, _precision_at_95):
+        ranked = np.array([score(truth, values, row) for row in weights])
+        shown.append((score(truth, values, np.ones(len(truth))), ranked))
     return ClassScores(*(Score(value, *_ends(draws)) for value, draws in shown))
 
 
@@ -177,6 +183,17 @@ def _average_precision(truth: np.ndarray, values: np.ndarray, weights: np.ndarra
     if not weights[truth].sum():
         return 0.0
     return float(average_precision_score(truth, values, sample_weight=weights))
+
+
+def _precision_at_95(truth: np.ndarray, values: np.ndarray, weights: np.ndarray) -> float:
+    order = np.argsort(-values, kind="stable")
+    ranked, found = values[order], np.cumsum(weights[order])
+    right = np.cumsum((weights * truth)[order])
+    # sentences with equal scores are taken together
+    last = np.append(ranked[1:] < ranked[:-1], True)
+    enough = last & (right >= 0.95 * right[-1] - 1e-6)
+    first = int(enough.argmax())
+    return float(right[first] / found[first]) if right[-1] else 0.0
 
 
 def _ends(draws: np.ndarray) -> Tuple[float, float]:

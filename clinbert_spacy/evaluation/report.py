@@ -1,12 +1,14 @@
 """One self-contained HTML report: scores, speed, and entities shown in their notes."""
 
-from dataclasses import dataclass, field
+import base64
+import hashlib
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Union
 
 from .evaluate import Result
-from .highlight import Entity, Segment, cut_at_borders
+from .highlight import Entity, Link, Segment, cut_at_borders, mark_ends
 from .output import write_text
 
 INTENDED_USE = (
@@ -23,12 +25,16 @@ class ExampleNote:
 
     id (str): name of the note. text (str): its text. entities (Sequence[Entity]): what was found.
     coverage (Mapping[str, int]): tokens, wordpieces, windows, unknown, truncated; may be empty.
+    links (Sequence[Link]): relations of the entities.
+    status (str): why there are no side effects; "" if nobody looked for any.
     """
 
     id: str
     text: str
     entities: Sequence[Entity]
     coverage: Mapping[str, int] = field(default_factory=dict)
+    links: Sequence[Link] = ()
+    status: str = ""
 
 
 def write_report(
@@ -76,12 +82,14 @@ def render_report(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
+    environment.filters["sha256"] = _sha256
+    marked = [replace(x, entities=mark_ends(x.entities, x.links)) for x in examples]
     return environment.from_string(source).render(
         **values,
         intended_use=INTENDED_USE,
         results=results,
-        examples=[_shown(example) for example in examples],
-        colours=colours(examples),
+        examples=[_shown(example) for example in marked],
+        colours=colours(marked),
     )
 
 
@@ -93,6 +101,11 @@ def colours(examples: Sequence[ExampleNote]) -> Dict[str, str]:
     }
 
 
+def _sha256(script: str) -> str:
+    """The name of the one script that the page's policy lets run."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf8")).digest()).decode()
+
+
 def _shown(example: ExampleNote) -> Dict[str, Any]:
     text = example.text[:MAX_SHOWN]
     segments: List[Segment] = cut_at_borders(text, example.entities)
@@ -102,4 +115,22 @@ def _shown(example: ExampleNote) -> Dict[str, Any]:
         "n_entities": len(example.entities),
         "n_hidden": len(example.text) - len(text),
         "coverage": dict(example.coverage),
+        "links": [_link_row(example.text, i, x) for i, x in enumerate(example.links, 1)],
+        "status": example.status.replace("_", " "),
+    }
+
+
+def _link_row(text: str, number: int, link: Link) -> Dict[str, Any]:
+    ends = [text[end.start : end.end] for end in (link.head, link.tail)]
+    value = f" {text[link.value.start : link.value.end]}" if link.value else ""
+    said = [link.causality, link.kind, link.assertion, link.status]
+    return {
+        "number": number,
+        "head": ends[0],
+        "tail": ends[1] + value,
+        "label": link.label,
+        "score": link.score,
+        "said": [item.replace("_", " ") for item in said],
+        "current": "" if link.current is None else "yes" if link.current else "no",
+        "is_effect": link.is_effect,
     }

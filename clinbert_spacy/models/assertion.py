@@ -127,7 +127,7 @@ def axis_loss(model: Model, found: AxisScores, gold: Gold) -> Tuple[float, Float
     for axis, part in split_axes(scores).items():
         right = torch.from_numpy(gold[axis]).to(scores.device)
         if (right >= 0).any():
-            weights = _weights(right, part.shape[1], model.attrs["rare"])
+            weights = value_weights(right, part.shape[1], model.attrs["rare"])
             loss = loss + torch.nn.functional.cross_entropy(
                 part, right, weight=weights, ignore_index=-1
             )
@@ -135,7 +135,13 @@ def axis_loss(model: Model, found: AxisScores, gold: Gold) -> Tuple[float, Float
     return float(loss.detach()), torch2xp(scores.grad)
 
 
-def _weights(right: torch.Tensor, n_values: int, rare: float) -> torch.Tensor:
+def value_weights(right: torch.Tensor, n_values: int, rare: float) -> torch.Tensor:
+    """Weights of values in a loss: their frequency to the power of -rare.
+
+    right (Tensor): numbers of the right values, negative where unknown. Shape (rows,).
+    n_values (int): how many there are. rare (float): 0 weighs all alike.
+    RETURNS (Tensor): Shape (n_values,).
+    """
     counts = torch.bincount(right[right >= 0], minlength=n_values).float()
     return (counts.clamp(min=1.0) / counts.sum()).pow(-rare)
 

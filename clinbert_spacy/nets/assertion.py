@@ -1,6 +1,6 @@
 """Entities in their context to scores on several axes. Imports torch alone."""
 
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,7 @@ class EntityContext(nn.Module):
         label = self.label(asked["label"])
         entity = self.entity(self._hide(mean, self.hide)) + label
         around = tokens[window] + self.place(asked["place"])
-        found = attend(self.attention, entity, around, mask)
+        found, _ = attend(self.attention, entity, around, mask)
         given = [self.section(asked["section"]) + label, self.rule(asked["rule"])]
         joined = self.dropout(torch.cat([entity, found, *given], dim=1))
         result: Tensor = self.norm(torch.relu(self.join(joined)))
@@ -68,8 +68,11 @@ class EntityContext(nn.Module):
         return hide_rows(rows, share if self.training else 0.0)
 
 
-def attend(attention: nn.MultiheadAttention, asks: Tensor, rows: Tensor, mask: Tensor) -> Tensor:
-    """(S,H) what each of the questions (S,H) finds in its rows (S,M,H), where mask (S,M) is set.
+def attend(
+    attention: nn.MultiheadAttention, asks: Tensor, rows: Tensor, mask: Tensor
+) -> Tuple[Tensor, Tensor]:
+    """(S,H) what each of the questions (S,H) finds in its rows (S,M,H), where mask (S,M) is set,
+    and (S,M) how much each row counts.
 
     The same as calling the module, but keys and values of the rows are never made: the question
     goes through the keys' weights, and what it found through the values'. For one question a
@@ -84,7 +87,7 @@ def attend(attention: nn.MultiheadAttention, asks: Tensor, rows: Tensor, mask: T
     shares = scores.masked_fill(~mask.unsqueeze(1), float("-inf")).softmax(-1)
     values = torch.einsum("shk,hdk->shd", shares @ rows, weight[2].view(heads, width, -1))
     found: Tensor = attention.out_proj(values.reshape(len(asks), -1) + bias[2])
-    return found
+    return found, shares.mean(1)
 
 
 def hide_rows(rows: Tensor, share: float) -> Tensor:

@@ -23,3 +23,20 @@ def configure_max_length(characters: int = 10_000_000) -> Callable[[Language], L
         return nlp
 
     return set_max_length
+
+
+def configure_keep_entities(name: str = "clinbert_ner") -> Callable[[Language], Language]:
+    """Registered as `clinbert.keep_entities.v1`, for `[initialize.after_init]`.
+
+    In a training whose reader lays gold entities on the Docs, a trained finder of entities adds
+    those that it finds beside them. The policy in its saved config stays as it is.
+
+    name (str): Name of the finder.
+    RETURNS (Callable[[Language], Language]): Sets its policy to `keep`.
+    """
+
+    def keep(nlp: Language) -> Language:
+        nlp.get_pipe(name).ents_policy = "keep"
+        return nlp
+
+    return keep

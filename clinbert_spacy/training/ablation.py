@@ -9,6 +9,8 @@ from .ablation_values import fill, hash_content, named_files, names_in, to_optio
 from .checks import read_config
 
 KEYS = {"vars", "budget", "seeds", "sets", "rows", "weights", "encoders", "encoder_budget"}
+# Options of evaluations that name what they write.
+WRITTEN = {"--errors", "--output"}
 SET_KEYS = {"config", "overrides", "budget", "evaluate", "metrics", "vars"}
 ROW_KEYS = {"name", "overrides", "note", "sets"}
 WEIGHTS = ("model-best", "model-last")
@@ -216,6 +218,15 @@ def _make_cell(
     evaluate, text = to_options(block), config.to_str()
     # An encoder made here is known by its folder, which has the hash of all that it comes from.
     made = {str(encoder.model) for encoder in encoders.values()}
-    files = [*named_files(config), *(x for x in evaluate if "/" in x)]
+    files = [*named_files(config), *read_by(evaluate)]
     key = hash_content([text, evaluate, plan.weights], (f for f in files if f not in made), digests)
     return Cell(row.name, name, seed, key, text, plan.weights, evaluate, tuple(encoders.values()))
+
+
+def read_by(options: Sequence[str]) -> List[str]:
+    """Paths that the options of an evaluation name, without those that it writes.
+
+    options (Sequence[str]): command and options. RETURNS (List[str]): the paths.
+    """
+    pairs = zip(options, options[1:])
+    return [value for name, value in pairs if "/" in value and name not in WRITTEN]

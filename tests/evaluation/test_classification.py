@@ -3,7 +3,7 @@ import json
 import numpy
 import pytest
 import spacy
-from sklearn.metrics import average_precision_score, f1_score
+from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve
 from spacy.language import Language
 
 from clinbert_spacy.evaluation.classification import (
@@ -42,6 +42,15 @@ def test_scores_are_those_of_scikit_learn():
     assert found.average_precision.value == pytest.approx(expected)
     for score in (found.precision, found.recall, found.f, found.average_precision):
         assert 0 <= score.low < score.value < score.high <= 1
+
+
+def test_precision_at_recall_95_is_that_of_scikit_learn():
+    gold = labelled(400)
+    scores = numpy.round(numpy.random.default_rng(1).random(400) + 0.3 * numpy.array(gold.truth), 2)
+    precision, recall, _ = precision_recall_curve(gold.truth, scores)
+    found = score_classes(gold, scores, 0.4).precision_at_95
+    assert found.value == pytest.approx(precision[numpy.flatnonzero(recall >= 0.95)[-1]])
+    assert found.low <= found.value <= found.high
 
 
 def test_perfect_and_useless_scores():

@@ -1,10 +1,20 @@
+import base64
+import hashlib
 import re
 
+import spacy
 from hypothesis import given
 from hypothesis import strategies as st
+from spacy.tokens import Span, SpanGroup
 
 from clinbert_spacy.evaluation.evaluate import LabelRow, Result, Score
-from clinbert_spacy.evaluation.highlight import Entity, cut_at_borders
+from clinbert_spacy.evaluation.highlight import (
+    Entity,
+    Link,
+    cut_at_borders,
+    links_of,
+    mark_ends,
+)
 from clinbert_spacy.evaluation.report import INTENDED_USE, ExampleNote, write_report
 
 SCORE = Score(0.845, 0.83, 0.86)
@@ -72,3 +82,98 @@ def test_long_notes_are_cut_and_say_so(tmp_path):
     html = (tmp_path / "r.html").read_text("utf8")
     assert "The last 10000 characters are not shown." in html
     assert len(html) < 30_000
+
+
+def make_linked_doc():
+    """A rash that aspirin is said to have caused, and an INR of 9."""
+    doc = spacy.blank("en")("Rash after aspirin, INR 9")
+    types = [(0, 1, "SYMPTOM"), (2, 3, "DRUG"), (4, 5, "TEST"), (5, 6, "LAB_VALUE")]
+    said = {"causality": "possible", "kind": "reaction", "evidence": [], "cue": []}
+    rows = [
+        {"head": 1, "tail": 0, "label": "ADVERSE_EFFECT", "score": 0.9, **said},
+        {"head": 1, "tail": 2, "label": "ADVERSE_EFFECT", "score": 0.8, **said},
+        {"head": 2, "tail": 3, "label": "HAS_VALUE", "score": 0.7},
+    ]
+    doc.spans["clinbert_relations"] = SpanGroup(
+        doc,
+        attrs={"types": [x[2] for x in types], "relations": rows, "status": "found"},
+        spans=[Span(doc, *place) for place in types],
+    )
+    return doc
+
+
+def test_links_and_their_ends():
+    doc = make_linked_doc()
+    first, second, third = links_of(doc)
+    assert (first.head.start, first.head.label, first.tail.start) == (11, "DRUG", 0)
+    assert (first.causality, first.status, first.current) == ("possible", "", True)
+    assert (second.value.start, second.is_effect) == (24, True)
+    assert (third.label, third.current, third.is_effect) == ("HAS_VALUE", None, False)
+    assert not links_of(spacy.blank("en")("aspirin"))
+    # the test and its value are no entities of the pipeline, and are shown all the same
+    known = [Entity(0, 4, "SYMPTOM", 0.5), Entity(11, 18, "DRUG", 0.6), Entity(5, 10, "X")]
+    marked = mark_ends(known, [first, second, third])
+    assert [(e.start, e.label, e.score, e.marks) for e in marked] == [
+        (0, "SYMPTOM", 0.5, ((1, "tail"),)),
+        (5, "X", -1.0, ()),
+        (11, "DRUG", 0.6, ((1, "head"), (2, "head"))),
+        (20, "TEST", -1.0, ((2, "tail"), (3, "head"))),
+        (24, "LAB_VALUE", -1.0, ((3, "tail"),)),
+    ]
+    assert mark_ends(known, []) == sorted(known, key=lambda e: e.start)
+
+
+def write_linked(path, text, links, status="found"):
+    ends = [end for link in links for end in (link.head, link.tail)]
+    note = ExampleNote("n", text, ends[:1], {}, links, status)
+    write_report(path, pipeline={}, examples=[note, ExampleNote("plain", "no link", [])])
+    return path.read_text("utf8")
+
+
+def test_relations_are_shown_in_text_table_and_arcs(tmp_path):
+    doc = make_linked_doc()
+    html = write_linked(tmp_path / "r.html", doc.text, links_of(doc))
+    assert html.startswith("<!DOCTYPE html>")
+    sups = re.findall(r'<sup class="rel" data-rel="(.)" data-end="(\w+)">(.)</sup>', html)
+    assert sups == [
+        ("1", "tail", "1"), ("1", "head", "1"), ("2", "head", "2"), ("2", "tail", "2"),
+        ("3", "head", "3"), ("3", "tail", "3"),
+    ]  # fmt: skip
+    assert re.findall(r'<path data-rel="(.)" class="(\w+)"/>', html) == [("1", "is"), ("2", "is")]
+    cells = [re.findall("<td>(.*?)</td>", row) for row in html.split("<tr>") if "→" in row]
+    assert cells == [
+        ["1", "aspirin → Rash", "ADVERSE_EFFECT", "0.90", "possible", "reaction", "", "", "yes"],
+        ["2", "aspirin → INR 9", "ADVERSE_EFFECT", "0.80", "possible", "reaction", "", "", "yes"],
+        ["3", "INR → 9", "HAS_VALUE", "0.70", "", "", "", "", ""],
+    ]
+    assert "Side effects: found." in html
+    assert html.count('<div class="note linked">') == html.count('<div class="note">') == 1
+    assert not re.search(r"(src|href)\s*=|https?://|@import|url\(", html)
+
+
+def test_the_policy_lets_the_one_script_run_and_no_other(tmp_path):
+    doc = make_linked_doc()
+    html = write_linked(tmp_path / "r.html", doc.text, links_of(doc))
+    (script,) = re.findall("<script>(.*?)</script>", html, re.S)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'\"" in html and "&lt;" not in script
+    assert "innerHTML" not in script and "script-src 'unsafe" not in html
+
+
+def test_relations_are_escaped(tmp_path):
+    text = "<b>drug</b> gave <script>"
+    link = Link(
+        Entity(0, 11, '"><i>'), Entity(17, 25, "<u>"), "<s>", 0.5, causality="<q>",
+        assertion="not_<em>", current=False,
+    )  # fmt: skip
+    html = write_linked(tmp_path / "r.html", text, [link], status="<hr>")
+    for tag in ("<b>", "<i>", "<u>", "<s>", "<q>", "<em>", "<hr>"):
+        assert tag not in html
+    assert html.count("<script>") == 1 and "&lt;b&gt;drug&lt;/b&gt; → &lt;script&gt;" in html
+    assert "<td>not &lt;em&gt;</td>" in html and "<td>no</td>" in html
+
+
+def test_ends_beyond_what_is_shown_stay_in_the_table(tmp_path):
+    link = Link(Entity(0, 4, "DRUG"), Entity(25_000, 25_004, "SYMPTOM"), "ADVERSE_EFFECT", 0.5)
+    html = write_linked(tmp_path / "r.html", "drug" + "x" * 30_000, [link])
+    assert html.count("<sup") == 1 and "drug → xxxx" in html

@@ -206,8 +206,10 @@ def test_attention_without_keys_equals_attention():
     torch.nn.init.normal_(module.in_proj_bias)
     asks, rows = torch.randn(3, 8), torch.randn(3, 5, 8)
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 0, 0, 0], [0, 1, 1, 0, 0]], dtype=torch.bool)
-    expected, _ = module(asks.unsqueeze(1), rows, rows, key_padding_mask=~mask)
-    assert torch.allclose(attend(module, asks, rows, mask), expected.squeeze(1), atol=1e-6)
+    expected, weights = module(asks.unsqueeze(1), rows, rows, key_padding_mask=~mask)
+    found, shares = attend(module, asks, rows, mask)
+    assert torch.allclose(found, expected.squeeze(1), atol=1e-6)
+    assert torch.allclose(shares, weights.squeeze(1), atol=1e-6)
 
 
 def test_others_of_the_same_words():

@@ -1,60 +1,21 @@
-"""Every custom attribute of the package in one table, and the getters behind them."""
+"""What was written of entities and notes, read back: the getters behind `._`."""
 
 from functools import cache
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    List,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-    Type,
-    Union,
-)
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from spacy.tokens import Doc, Span
 
-ENTS_KEY = "clinbert_ents"
-COVERAGE_KEY = "clinbert_coverage"
-ABBREVIATIONS_KEY = "clinbert_abbreviations"
-CONCEPTS_KEY = "clinbert_concepts"
-SECTIONS_KEY = "clinbert_sections"
-ASSERTION_KEY = "clinbert_assertion"
-REVIEW_KEY = "clinbert_review"
-
-# What is said of an entity: the axes and their values, the first of each the default.
-AXES: Dict[str, Tuple[str, ...]] = {
-    "presence": ("present", "absent", "possible", "conditional", "hypothetical"),
-    "experiencer": ("patient", "family", "other"),
-    "time": ("current", "historical"),
-    "drug_status": (
-        "active", "started", "changed", "stopped", "held", "planned", "past", "not_taken",
-        "allergy",
-    ),
-}  # fmt: skip
-# What is asked of problems at each mention, and of drugs once in a note.
-PROBLEM_AXES = ("presence", "experiencer", "time")
-DRUG_AXES = ("drug_status",)
-# One word for the three axes of a problem: the first of these that holds.
-PRIORITY = ("family", "absent", "hypothetical", "conditional", "possible", "historical", "present")
-
-
-class Attribute(NamedTuple):
-    """A getter on a Doc or Span.
-
-    holder (type): `Doc` or `Span`.
-    name (str): Name behind `._`.
-    getter (Callable): Computes the value from span groups and their attrs.
-    meaning (str): One sentence for the documentation.
-    """
-
-    holder: Union[Type[Doc], Type[Span]]
-    name: str
-    getter: Callable[[Any], Any]
-    meaning: str
+from .names import (
+    ABBREVIATIONS_KEY,
+    ASSERTION_KEY,
+    AXES,
+    CONCEPTS_KEY,
+    COVERAGE_KEY,
+    ENTS_KEY,
+    PRIORITY,
+    PROBLEM_AXES,
+    SECTIONS_KEY,
+)
 
 
 def entity_score(span: Span) -> Optional[float]:
@@ -165,8 +126,16 @@ def assertion(span: Span) -> Optional[str]:
     span (Span): An entity.
     RETURNS (Optional[str]): The first of PRIORITY that holds; None if it was not judged.
     """
-    values = {assertion_of(span, "values", axis) for axis in PROBLEM_AXES}
-    return next((value for value in PRIORITY if value in values), None)
+    return in_one_word({axis: assertion_of(span, "values", axis) for axis in PROBLEM_AXES})
+
+
+def in_one_word(values: Mapping[str, Any]) -> Optional[str]:
+    """Choose the word that says most.
+
+    values (Mapping[str, Any]): Values by axis.
+    RETURNS (Optional[str]): The first of PRIORITY that is among them.
+    """
+    return next((value for value in PRIORITY if value in values.values()), None)
 
 
 def assertion_scores(span: Span) -> Optional[Dict[str, Dict[str, float]]]:
@@ -227,41 +196,3 @@ def section_names_of(doc: Doc, spans: Sequence[Span]) -> List[Optional[str]]:
         inside = current is not None and current.start <= span.start
         names.append(str(current.label_) if inside else None)
     return names
-
-
-ATTRIBUTES = (
-    Attribute(Span, "clinbert_section", section_name, "name of the section it begins in"),
-    Attribute(
-        Span, "clinbert_presence", assertion_getter("presence"), "problem: present, absent, ..."
-    ),
-    Attribute(
-        Span, "clinbert_experiencer", assertion_getter("experiencer"), "patient, family, other"
-    ),
-    Attribute(Span, "clinbert_time", assertion_getter("time"), "current or historical"),
-    Attribute(
-        Span, "clinbert_drug_status", assertion_getter("drug_status"), "drug: active, stopped, ..."
-    ),
-    Attribute(Span, "clinbert_assertion", assertion, "the three axes in one word, by PRIORITY"),
-    Attribute(Span, "clinbert_assertion_scores", assertion_scores, "probabilities by axis"),
-    Attribute(Span, "clinbert_assertion_cue", assertion_cue, "the words that decided, if any"),
-    Attribute(Span, "clinbert_score", entity_score, "probability of the entity"),
-    Attribute(Doc, "clinbert_coverage", coverage, "what the transformer read of the note"),
-    Attribute(Doc, "clinbert_abbreviations", abbreviations, "short forms and what they stand for"),
-    Attribute(Span, "clinbert_long_form", long_form, "what a short form stands for"),
-    Attribute(Span, "clinbert_concepts", concepts, "concepts the entity may be linked to"),
-)
-
-
-def install() -> None:
-    """Register every attribute that is not there yet.
-
-    RAISES (ValueError): Another package holds one of the names.
-    """
-    for holder, name, getter, _ in ATTRIBUTES:
-        if not holder.has_extension(name):
-            holder.set_extension(name, getter=getter)
-        elif holder.get_extension(name)[2] is not getter:
-            raise ValueError(
-                f"{holder.__name__}._.{name} is already defined by another package. Remove that "
-                "extension before loading clinbert components."
-            )

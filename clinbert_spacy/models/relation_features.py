@@ -1,0 +1,207 @@
+"""Candidate pairs as arrays: windows of tokens, roles, distances, sections, what is said."""
+
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+
+import numpy
+from numpy.typing import NDArray
+from spacy.attrs import SENT_START
+from spacy.tokens import Doc, Span
+
+from ..attributes import AXES, RELATIONS_KEY
+from ..nets.relations import BEFORE, BEHIND, BETWEEN, HEAD, ROLES, TAIL
+
+Arrays = Dict[str, NDArray]
+# Tokens between two entities, and other entities there, that get a number of their own.
+GAPS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+COUNTS = (0, 1, 2, 3, 5, 8)
+SENTENCES = 2
+# Tokens to either side of a pair, and of what stands between them at each end.
+REACH, MIDDLE = 12, 24
+VALUES = ("", *(f"{axis}={value}" for axis, values in AXES.items() for value in values))
+N_ROLES = 2 * ROLES
+
+
+class Questions(NamedTuple):
+    """Pairs of a batch of notes.
+
+    counts (List[int]): pairs of each note. arrays (Arrays): see `nets.relations.RelationNet`;
+    tokens and entities are counted through the whole batch. allowed (NDArray): which relations a
+    pair may have. Shape (pairs, relations). shifts (List[int]): tokens before each note.
+    """
+
+    counts: List[int]
+    arrays: Arrays
+    allowed: NDArray[numpy.bool_]
+    shifts: List[int]
+
+
+def table_sizes(sections: Sequence[str], n_labels: int) -> List[int]:
+    """Sizes of the tables of features, in the order of `_buckets`.
+
+    sections (Sequence[str]): names of sections. n_labels (int): labels of entities.
+    RETURNS (List[int]): the sizes.
+    """
+    gaps, counts = len(GAPS) + 1, len(COUNTS) + 1
+    said = [len(VALUES)] * len(AXES)
+    return [2 * gaps, 2 * SENTENCES + 3, n_labels + 1, n_labels + 1, counts, counts,
+            len(sections) + 1, len(sections) + 1, *said]  # fmt: skip
+
+
+def ask(
+    docs: Sequence[Doc], sections: Sequence[str], labels: Sequence[str], n_relations: int
+) -> Questions:
+    """Turn the pairs that `clinbert_side_effects` wrote on Docs into arrays.
+
+    docs (Sequence[Doc]): notes with the group `clinbert_relations`. sections (Sequence[str]): names
+    of sections. labels (Sequence[str]): labels of entities. n_relations (int): of relations.
+    RETURNS (Questions): the questions.
+    """
+    counts: List[int] = []
+    shifts: List[int] = []
+    shift = entities = 0
+    notes: List[Arrays] = []
+    allowed: List[NDArray] = []
+    for number, doc in enumerate(docs):
+        group = doc.spans.get(RELATIONS_KEY)
+        pairs = group.attrs.get("pairs", []) if group is not None else []
+        counts.append(len(pairs))
+        shifts.append(shift)
+        spans = list(group) if pairs else []
+        places = _places(doc, spans, group.attrs["types"] if spans else [], labels)
+        arrays = {"place": places, "breaks": _breaks(doc), "note": numpy.full(len(doc), number)}
+        if pairs:
+            arrays |= _ask_note(doc, spans, group.attrs, sections, labels, shift, entities)
+            allowed.append(_allowed(group.attrs["allowed"], n_relations))
+            entities += len(spans)
+        notes.append(arrays)
+        shift += len(doc)
+    if not allowed:
+        return Questions(counts, {}, numpy.zeros((0, n_relations), dtype=bool), shifts)
+    names = {name for note in notes for name in note}
+    joined = {name: _join([note[name] for note in notes if name in note]) for name in names}
+    return Questions(counts, joined, numpy.concatenate(allowed), shifts)
+
+
+def _ask_note(
+    doc: Doc,
+    spans: Sequence[Span],
+    attrs: Mapping[str, Any],
+    sections: Sequence[str],
+    labels: Sequence[str],
+    shift: int,
+    first: int,
+) -> Arrays:
+    starts, ends = (numpy.array([getattr(s, end) for s in spans]) for end in ("start", "end"))
+    head, tail = numpy.array(attrs["pairs"], dtype="int64").T
+    window, mask, role = _windows(starts, ends, head, tail, len(doc))
+    lengths = ends - starts
+    owner = numpy.repeat(numpy.arange(len(spans)), lengths)
+    within = numpy.arange(lengths.sum()) - numpy.repeat(numpy.cumsum(lengths) - lengths, lengths)
+    return {
+        "members": starts[owner] + within + shift,
+        "owner": owner + first,
+        "head": head + first,
+        "tail": tail + first,
+        "window": numpy.where(mask, window + shift, 0),
+        "mask": mask,
+        "role": role,
+        "buckets": _buckets(doc, starts, ends, head, tail, attrs, sections, labels),
+    }
+
+
+def _windows(
+    starts: NDArray, ends: NDArray, head: NDArray, tail: NDArray, length: int
+) -> Tuple[NDArray, NDArray, NDArray]:
+    """Tokens around and between pairs, which of them are there, and their roles.
+
+    What stands between entities far apart keeps its two ends.
+
+    RETURNS (Tuple[NDArray, NDArray, NDArray]): Shape (pairs, longest window) each.
+    """
+    backward = starts[head] > starts[tail]
+    left, right = numpy.where(backward, tail, head), numpy.where(backward, head, tail)
+    first = numpy.maximum(starts[left] - REACH, 0)
+    last = numpy.minimum(numpy.maximum(ends[right], ends[left]) + REACH, length)
+    # the middle of long entities and of long stretches between them is left out
+    skip_from = numpy.minimum(ends[left], starts[left] + MIDDLE) + MIDDLE
+    skip_to = numpy.maximum(starts[right] - MIDDLE, skip_from)
+    last = numpy.minimum(last, numpy.maximum(starts[right] + MIDDLE, ends[left]) + REACH)
+    skipped = numpy.maximum(skip_to - skip_from, 0)[:, None]
+    step = numpy.arange(int((last - first - skipped[:, 0]).max()))
+    token = first[:, None] + step
+    token = numpy.where(token >= skip_from[:, None], token + skipped, token)
+    mask = token < last[:, None]
+    token = numpy.where(mask, token, 0)
+    within = [
+        (token >= starts[one][:, None]) & (token < ends[one][:, None]) for one in (head, tail)
+    ]
+    role = numpy.full(token.shape, BETWEEN)
+    role[token < starts[left][:, None]] = BEFORE
+    role[token >= ends[right][:, None]] = BEHIND
+    role[within[1]], role[within[0]] = TAIL, HEAD
+    return token, mask, role + ROLES * backward[:, None]
+
+
+def _buckets(
+    doc: Doc,
+    starts: NDArray,
+    ends: NDArray,
+    head: NDArray,
+    tail: NDArray,
+    attrs: Mapping[str, Any],
+    sections: Sequence[str],
+    labels: Sequence[str],
+) -> NDArray:
+    """(pairs, features): numbers into the tables whose sizes `table_sizes` gives."""
+    types = numpy.array([1 + labels.index(label) for label in attrs["types"]])
+    number = {name: i + 1 for i, name in enumerate(sections)}
+    section = numpy.array([number.get(name, 0) for name in attrs["sections"]])
+    sentence = numpy.cumsum(doc.to_array([SENT_START]).ravel() == 1)[starts]
+    forward = starts[head] <= starts[tail]
+    gap = numpy.maximum(starts[tail] - ends[head], starts[head] - ends[tail])
+    gaps = numpy.searchsorted(GAPS, numpy.maximum(gap, 0)) + (len(GAPS) + 1) * forward
+    jump = numpy.clip(sentence[tail] - sentence[head], -SENTENCES - 1, SENTENCES + 1)
+    low, high = numpy.minimum(head, tail), numpy.maximum(head, tail)
+    others = [_count_between(types, types[one], low, high) for one in (head, tail)]
+    said = [
+        numpy.array([VALUES.index(f"{a}={v[a]}") if a in v else 0 for v in attrs["values"]])
+        for a in AXES
+    ]
+    ends_said = [one[tail] if axis != "drug_status" else one[head] for axis, one in zip(AXES, said)]
+    columns = [gaps, jump + SENTENCES + 1, types[head], types[tail], *others, section[head],
+               section[tail], *ends_said]  # fmt: skip
+    return numpy.stack(columns, axis=1).astype("int64")
+
+
+def _count_between(types: NDArray, wanted: NDArray, low: NDArray, high: NDArray) -> NDArray:
+    """How many entities of a wanted type stand between two entities, as buckets."""
+    sums = numpy.cumsum(types[:, None] == numpy.arange(types.max() + 1), axis=0)
+    return numpy.searchsorted(COUNTS, sums[high - 1, wanted] - sums[low, wanted])
+
+
+def _places(
+    doc: Doc, spans: Sequence[Span], types: Sequence[str], labels: Sequence[str]
+) -> NDArray:
+    places = numpy.zeros(len(doc), dtype="int64")
+    for span, label in zip(spans, types):
+        places[span.start : span.end] = 1 + labels.index(label)
+    return places
+
+
+def _breaks(doc: Doc) -> NDArray:
+    return (doc.to_array([SENT_START]).ravel() == 1).astype("int64")
+
+
+def _allowed(rows: Sequence[Sequence[int]], n_relations: int) -> NDArray[numpy.bool_]:
+    table = numpy.zeros((len(rows), n_relations), dtype=bool)
+    for i, row in enumerate(rows):
+        table[i, list(row)] = True
+    return table
+
+
+def _join(parts: Sequence[NDArray]) -> NDArray:
+    """Join arrays whose second side may differ, filled up with zeros."""
+    if parts[0].ndim == 1:
+        return numpy.concatenate(parts)
+    width = max(part.shape[1] for part in parts)
+    return numpy.concatenate([numpy.pad(p, ((0, 0), (0, width - p.shape[1]))) for p in parts])

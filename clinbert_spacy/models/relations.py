@@ -1,0 +1,226 @@
+"""`clinbert.RelationClassifier.v1`: pairs of entities to relations, causality and kind."""
+
+from typing import Any, Callable, List, NamedTuple, Tuple, cast
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from spacy.tokens import Doc
+from thinc.api import Model, torch2xp, xp2torch
+from thinc.types import Floats2d
+
+from ..attributes import CAUSALITIES, KINDS, PRIORITY
+from ..nets.relations import HEAD, ROLES, TAIL, RelationNet, split_scores
+from .assertion import value_weights
+from .batch import join_rows, split_rows
+from .headings import section_names
+from .relation_features import N_ROLES, Questions, ask, table_sizes
+from .shims import HeadShim
+
+UNKNOWN = -1
+# What is asked of an adverse effect beside whether there is one.
+SAID = (CAUSALITIES, KINDS, PRIORITY)
+
+
+class PairScores(NamedTuple):
+    """Scores of a batch.
+
+    counts (List[int]): pairs of each note. scores (Floats2d): of relations, then of causality and
+    kind. Shape (pairs, relations + values). allowed (NDArray): relations that the types allow.
+    focus (NDArray): token of its note, outside of both entities, that counted most for each pair,
+    -1 without one. Shape (pairs,).
+    """
+
+    counts: List[int]
+    scores: Floats2d
+    allowed: NDArray[numpy.bool_]
+    focus: NDArray[numpy.int64]
+
+
+class PairGold(NamedTuple):
+    """What is known of a batch's pairs.
+
+    relations (NDArray): 1 there, 0 not there, -1 unknown. Shape (pairs, relations).
+    causality, kind, assertion (NDArray): numbers of the right values, -1 unknown. Shape (pairs,).
+    """
+
+    relations: NDArray[numpy.int64]
+    causality: NDArray[numpy.int64]
+    kind: NDArray[numpy.int64]
+    assertion: NDArray[numpy.int64]
+
+
+class Judged(NamedTuple):
+    """Probabilities of a note's pairs.
+
+    relations (NDArray): 0 where the types do not allow it. Shape (pairs, relations).
+    causality, kind, assertion (NDArray): of each value. Shape (pairs, values).
+    focus (NDArray): see `PairScores`. Shape (pairs,).
+    """
+
+    relations: NDArray
+    causality: NDArray
+    kind: NDArray
+    assertion: NDArray
+    focus: NDArray
+
+
+def RelationClassifier(
+    tok2vec: Model[List[Doc], List[Floats2d]],
+    hidden: int = 192,
+    heads: int = 4,
+    layers: int = 0,
+    dropout: float = 0.3,
+    said_weight: float = 0.3,
+    rare: float = 0.25,
+    lr_scale: float = 10.0,
+) -> Model[List[Doc], PairScores]:
+    """Build the classifier of `clinbert_side_effects`.
+
+    tok2vec (Model): one vector per token, usually a `clinbert.TransformerListener.v1`.
+    hidden (int): width of the inner vectors. heads (int): of the attention around a pair.
+    layers (int): of self-attention to what stands near, before pairs are looked at: they fit the
+        vectors of an encoder that does not learn. dropout (float): in the head.
+    said_weight (float): of causality, kind and assertion in the loss.
+    rare (float): weight of such a value is its frequency to the power of minus this.
+    lr_scale (float): the head's learning rate as a multiple of the optimizer's.
+    RETURNS (Model): Docs to `PairScores`. `attrs` hold `loss` and `decode`; the component sets
+        `relations` and `labels`, the names of relations and of the entities they join.
+    """
+    shim = HeadShim(
+        RelationNet, hidden=hidden, heads=heads, layers=layers, n_roles=N_ROLES, dropout=dropout
+    )
+    shim.lr_scale, shim.save_dtype = lr_scale, "float16"
+    attrs = {"loss": pair_loss, "decode": decode, "said_weight": said_weight, "rare": rare}
+    return Model(
+        "relation_classifier",
+        forward,
+        init=init,
+        layers=[tok2vec],
+        refs={"tok2vec": tok2vec},
+        attrs={**attrs, "relations": [], "labels": []},
+        shims=[shim],
+    )
+
+
+def init(model: Model, X: Any = None, Y: Any = None) -> None:
+    """Build the network, unless weights are there already.
+
+    X (Optional[List[Doc]]): a sample. Y (Optional): unused.
+    """
+    tok2vec = model.get_ref("tok2vec")
+    tok2vec.initialize(X=X)
+    shim = cast(HeadShim, model.shims[0])
+    if shim._model is None:
+        known = tok2vec.has_dim("nO")
+        width = tok2vec.get_dim("nO") if known else tok2vec.predict(X[:1])[0].shape[1]
+        sizes: Any = table_sizes(section_names(), len(model.attrs["labels"]))
+        n_out = len(model.attrs["relations"]) + sum(map(len, SAID))
+        places = len(model.attrs["labels"]) + 1
+        shim.build(n_in=int(width), n_out=n_out, n_places=places, sizes=sizes)
+
+
+def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[PairScores, Callable]:
+    """Score the pairs that stand in the group `clinbert_relations` of each note."""
+    shim = _checked(model)
+    names, labels = model.attrs["relations"], model.attrs["labels"]
+    vectors, backprop_vectors = model.get_ref("tok2vec")(docs, is_train)
+    asked = ask(docs, section_names(), labels, len(names))
+    if not asked.arrays:
+        none = model.ops.alloc2f(0, len(names) + sum(map(len, SAID)))
+        zeros = [model.ops.alloc2f(*vector.shape) for vector in vectors]
+        found = PairScores(asked.counts, none, asked.allowed, numpy.zeros(0, dtype="int64"))
+        return found, lambda _: backprop_vectors(zeros)
+    inputs = xp2torch(join_rows(model.ops, vectors), requires_grad=is_train, device=shim.device)
+    arrays = {name: torch.from_numpy(a).to(shim.device) for name, a in asked.arrays.items()}
+    shim._model.train(is_train)
+    with torch.enable_grad() if is_train else torch.inference_mode():
+        output, shares = shim._model(inputs, arrays)
+
+    def backprop(d_scores: Floats2d) -> List[Doc]:
+        torch.autograd.backward([output], [xp2torch(d_scores, device=shim.device)])
+        return backprop_vectors(split_rows(model.ops, torch2xp(inputs.grad), vectors))
+
+    scores = torch2xp(output.detach())
+    return PairScores(asked.counts, scores, asked.allowed, _focus(asked, shares)), backprop
+
+
+def _focus(asked: Questions, shares: torch.Tensor) -> NDArray[numpy.int64]:
+    """Tokens, counted from the start of their notes, that counted most; -1 without any."""
+    role = asked.arrays["role"] % ROLES
+    free = asked.arrays["mask"] & (role != HEAD) & (role != TAIL)
+    weights = numpy.where(free, shares.detach().float().cpu().numpy(), -1.0)
+    best = weights.argmax(1)
+    rows = numpy.arange(len(best))
+    tokens = asked.arrays["window"][rows, best] - numpy.repeat(asked.shifts, asked.counts)
+    return numpy.where(weights[rows, best] > 0.0, tokens, -1)
+
+
+def _checked(model: Model) -> HeadShim:
+    """The network, if it has the relations and labels of the config."""
+    shim = cast(HeadShim, model.shims[0])
+    if shim._model is None:
+        raise ValueError(
+            "clinbert.RelationClassifier.v1 has no weights yet: train it, or take the component "
+            "from a trained pipeline (source)."
+        )
+    found = (shim.cfg["n_out"] - sum(map(len, SAID)), shim.cfg["n_places"] - 1)
+    wanted = (len(model.attrs["relations"]), len(model.attrs["labels"]))
+    if found != wanted:
+        raise ValueError(
+            f"The weights know {found[0]} relations between {found[1]} labels of entities, the "
+            f"config names {wanted[0]} between {wanted[1]}: {model.attrs['relations']}. Take the "
+            "`relations` that the pipeline was trained with, or train again."
+        )
+    return shim
+
+
+def _sizes(model: Model) -> List[int]:
+    return [len(model.attrs["relations"]), *map(len, SAID)]
+
+
+def pair_loss(model: Model, found: PairScores, gold: PairGold) -> Tuple[float, Floats2d]:
+    """Binary cross-entropy of the relations that the types allow and the gold knows, over the
+    number of those that are there; and cross-entropy of causality, kind and assertion.
+
+    model (Model): the classifier. found (PairScores): what `forward` gave. gold (PairGold): beside.
+    RETURNS (Tuple[float, Floats2d]): loss, and its gradient for the scores.
+    """
+    if not len(found.scores):
+        return 0.0, found.scores
+    scores = xp2torch(found.scores, requires_grad=True, device=model.shims[0].device)
+    relations, *said = split_scores(scores, _sizes(model))
+    gold = PairGold(*gold)
+    right = torch.from_numpy(gold.relations).to(scores.device)
+    known = (right != UNKNOWN) & torch.from_numpy(found.allowed).to(scores.device)
+    losses = torch.nn.functional.binary_cross_entropy_with_logits(
+        relations, right.clamp(min=0).float(), reduction="none"
+    )
+    there = ((right == 1) & known).sum().clamp(min=4)
+    loss = (losses * known).sum() / there
+    for part, values in zip(said, (gold.causality, gold.kind, gold.assertion)):
+        values = torch.from_numpy(values).to(scores.device)
+        if (values != UNKNOWN).any():
+            weights = value_weights(values, part.shape[1], model.attrs["rare"])
+            entropy = torch.nn.functional.cross_entropy(
+                part, values, weight=weights, ignore_index=UNKNOWN
+            )
+            loss = loss + model.attrs["said_weight"] * entropy
+    loss.backward()
+    return float(loss.detach()), torch2xp(scores.grad)
+
+
+def decode(model: Model, found: PairScores) -> List[Judged]:
+    """Turn scores into probabilities.
+
+    model (Model): the classifier. found (PairScores): what `forward` gave.
+    RETURNS (List[Judged]): per note.
+    """
+    relations, *said = split_scores(xp2torch(found.scores).float().cpu(), _sizes(model))
+    arrays = [
+        torch.sigmoid(relations).numpy() * found.allowed,
+        *(torch.softmax(part, dim=1).numpy() for part in said),
+        found.focus,
+    ]
+    edges = numpy.cumsum(found.counts)[:-1]
+    return [Judged(*parts) for parts in zip(*(numpy.split(array, edges) for array in arrays))]

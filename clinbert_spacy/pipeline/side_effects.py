@@ -1,0 +1,331 @@
+"""`clinbert_side_effects`: which drug did what, what a drug is given for, and its doses."""
+
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+import numpy
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc, Span, SpanGroup
+from spacy.training import Example, validate_examples
+from spacy.vocab import Vocab
+from thinc.api import Config, Model
+
+from .. import attributes
+from ..attributes import ASSERTION_KEY, FOUND, NO_DRUG, NONE_FOUND, RELATIONS_KEY
+from .calibration import Platt, calibrate
+from .candidates import RELATIONS, Pair, Typed, check_ends, propose, type_entities
+from .pair_gold import gold_ends, gold_of_pairs
+
+EFFECT = "ADVERSE_EFFECT"
+# What is asked of an adverse effect, its values, and what is said where nothing was learned.
+SAID = {
+    "causality": (attributes.CAUSALITIES, "stated"),
+    "kind": (attributes.KINDS, "reaction"),
+    "assertion": (attributes.PRIORITY, ""),
+}
+DEFAULT_CONFIG = """
+[model]
+@architectures = "clinbert.RelationClassifier.v1"
+
+[model.tok2vec]
+@architectures = "clinbert.TransformerListener.v1"
+upstream = "clinbert_transformer"
+grad_factor = 1.0
+
+[model.tok2vec.pooling]
+@layers = "reduce_mean.v1"
+"""
+DEFAULT_SIDE_EFFECTS_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
+
+
+@Language.factory(
+    "clinbert_side_effects",
+    requires=["doc.ents", "token.is_sent_start"],
+    default_config={
+        "model": DEFAULT_SIDE_EFFECTS_MODEL,
+        # Not the table itself: spaCy would merge it with the table of a config.
+        "relations": None,
+        "label_map": {},
+        "window": 2,
+        "most": 12,
+        "threshold": 0.5,
+        "thresholds": {},
+        "scorer": {"@scorers": "clinbert.relations_scorer.v1"},
+    },
+    default_score_weights={
+        "relations_f": 1.0, "relations_p": 0.0, "relations_r": 0.0, "relations_per_type": None,
+    },
+)  # fmt: skip
+def make_clinbert_side_effects(
+    nlp: Language,
+    name: str,
+    model: Model,
+    relations: Optional[Dict[str, List[List[str]]]],
+    label_map: Dict[str, str],
+    window: int,
+    most: int,
+    threshold: float,
+    thresholds: Dict[str, float],
+    scorer: Optional[Callable],
+) -> "SideEffects":
+    """Construct the component.
+
+    model (Model): Docs to scores of pairs, e.g. a `clinbert.RelationClassifier.v1`.
+    relations (Optional[Dict[str, List[List[str]]]]): For each relation the labels of its heads and
+        of its tails. Those of the training, in its order; all of `candidates.RELATIONS` where a
+        config names none. `ADVERSE_EFFECT` is what `clinbert_side_effects` shows.
+    label_map (Dict[str, str]): Labels of another component's entities to those in `relations`,
+        e.g. {"CHEMICAL": "DRUG"}. Entities with labels that no relation has are left out.
+    window (int): Sentences between the two, at most. most (int): Nearest tails of one label that a
+        head is paired with.
+    threshold (float): Least probability of a relation, where none was fitted with the weights
+        (`clinbert fit-relations`). thresholds (Dict[str, float]): The same for single relations;
+        these come before what was fitted.
+    scorer (Optional[Callable]): Scores Examples.
+    """
+    return SideEffects(
+        nlp.vocab, model, name, relations=RELATIONS if relations is None else relations,
+        label_map=label_map, window=window, most=most, threshold=threshold, thresholds=thresholds,
+        scorer=scorer,
+    )  # fmt: skip
+
+
+class SideEffects(TrainablePipe):
+    """Joins entities by relations; writes `doc.spans["clinbert_relations"]`.
+
+    The group holds the entities that a relation may join. Its attrs: `types` (their labels), rows
+    `relations` (dicts of head, tail, label, score, and of an adverse effect causality, kind,
+    assertion, and evidence and cue as ranges of tokens) and `status`.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str = "clinbert_side_effects",
+        *,
+        relations: Mapping[str, Sequence[Sequence[str]]] = RELATIONS,
+        label_map: Optional[Mapping[str, str]] = None,
+        window: int = 2,
+        most: int = 12,
+        threshold: float = 0.5,
+        thresholds: Optional[Mapping[str, float]] = None,
+        scorer: Optional[Callable] = None,
+    ):
+        attributes.install()
+        check_ends(relations)
+        unknown = sorted(set(thresholds or {}) - set(relations))
+        if unknown:
+            raise ValueError(f"thresholds for {unknown}: relations are {list(relations)}.")
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.ends = relations
+        self.label_map = dict(label_map or {})
+        self.window = window
+        self.most = most
+        self.threshold = threshold
+        self.thresholds = dict(thresholds or {})
+        self.scorer = scorer
+        self.cfg: Dict[str, Any] = {}
+        self.model.attrs.update(self._names())
+
+    @property
+    def labels(self) -> Tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): The relations."""
+        return tuple(self.ends)
+
+    def _names(self) -> Dict[str, List[str]]:
+        ends = {label for pair in self.ends.values() for labels in pair for label in labels}
+        return {"relations": list(self.ends), "labels": sorted(ends)}
+
+    def _check_names(self) -> None:
+        """Loading weights brings the names along that they were trained with."""
+        for kind, wanted in self._names().items():
+            known = self.model.attrs[kind]
+            if known != wanted:
+                raise ValueError(
+                    f"The weights of '{self.name}' know the {kind} {known}, its config names "
+                    f"{wanted}. Take the `relations` that the pipeline was trained with, or train "
+                    "again."
+                )
+
+    @property
+    def fitted(self) -> Dict[str, Platt]:
+        """RETURNS (Dict): Calibration and threshold of each relation, where they were fitted."""
+        return {label: Platt(*row) for label, row in self.cfg.get("fitted", {}).items()}
+
+    @fitted.setter
+    def fitted(self, values: Mapping[str, Platt]) -> None:
+        self.cfg["fitted"] = {label: [float(x) for x in row] for label, row in values.items()}
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Optional[Language] = None,
+    ) -> None:
+        """Build the network.
+
+        get_examples (Callable): Gives gold Examples. nlp (Optional[Language]): Unused.
+        """
+        self.model.initialize(X=[eg.predicted for _, eg in zip(range(10), get_examples())])
+
+    def ask(self, doc: Doc, entities: Iterable[Span]) -> List[Pair]:
+        """Write the pairs that may be related on a Doc.
+
+        doc (Doc): The note. entities (Iterable[Span]): Of anybody's making.
+        RETURNS (List[Pair]): The pairs.
+        RAISES (ValueError): The note has no sentences.
+        """
+        if len(doc) and not doc.has_annotation("SENT_START"):
+            raise ValueError(
+                f"'{self.name}' reads sentences, and this Doc has none: put 'clinbert_sentences' "
+                "(or another component that sets them) before it."
+            )
+        typed = type_entities(list(entities), self.ends, self.label_map)
+        pairs = propose(doc, typed, self.ends, self.window, self.most)
+        spans = [one.span for one in typed]
+        attrs = {
+            "types": [one.label for one in typed],
+            "pairs": [[pair.head, pair.tail] for pair in pairs],
+            "allowed": [list(pair.allowed) for pair in pairs],
+            "sections": [name or "" for name in attributes.section_names_of(doc, spans)],
+            "values": _values(doc, spans),
+        }
+        doc.spans[RELATIONS_KEY] = SpanGroup(doc, name=RELATIONS_KEY, attrs=attrs, spans=spans)
+        return pairs
+
+    def predict(self, docs: Iterable[Doc]) -> List[Any]:
+        """Judge the pairs of notes.
+
+        docs (Iterable[Doc]): The notes.
+        RETURNS (List[Judged]): Probabilities of each note's pairs.
+        """
+        self._check_names()
+        docs = list(docs)
+        for doc in docs:
+            self.ask(doc, doc.ents)
+        return self.model.attrs["decode"](self.model, self.model.predict(docs))
+
+    def set_annotations(self, docs: Iterable[Doc], scores: List[Any]) -> None:
+        """Write relations on the notes.
+
+        docs (Iterable[Doc]): The notes. scores (List[Judged]): What `predict` gave.
+        """
+        for doc, judged in zip(docs, scores):
+            group = doc.spans[RELATIONS_KEY]
+            rows = self._choose(doc, group, judged)
+            types = group.attrs["types"]
+            attrs = {"types": types, "relations": rows, "status": self._status(types, rows)}
+            doc.spans[RELATIONS_KEY] = SpanGroup(
+                doc, name=RELATIONS_KEY, attrs=attrs, spans=list(group)
+            )
+
+    def _status(self, types: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+        if any(row["label"] == EFFECT for row in rows):
+            return FOUND
+        drugs = self.ends[EFFECT][0] if EFFECT in self.ends else ()
+        return NONE_FOUND if set(types) & set(drugs) else NO_DRUG
+
+    def probabilities(self, judged: Any) -> numpy.ndarray:
+        """Calibrate. judged (Judged): of a note. RETURNS (ndarray): Shape (pairs, relations)."""
+        columns = [
+            calibrate(column, self.fitted[label]) if label in self.fitted else column
+            for label, column in zip(self.ends, judged.relations.T)
+        ]
+        return numpy.stack(columns, axis=1) * (judged.relations > 0)
+
+    def _least(self) -> List[float]:
+        fitted = self.fitted
+        least = {label: row.threshold for label, row in fitted.items()}
+        return [self.thresholds.get(label, least.get(label, self.threshold)) for label in self.ends]
+
+    def _choose(self, doc: Doc, group: SpanGroup, judged: Any) -> List[Dict[str, Any]]:
+        pairs = group.attrs["pairs"]
+        if not pairs:
+            return []
+        found = self.probabilities(judged)
+        names = list(self.ends)
+        best = found.argmax(axis=1)
+        rows = []
+        for i in numpy.flatnonzero(found.max(axis=1) >= numpy.array(self._least())[best]).tolist():
+            label = names[best[i]]
+            head, tail = pairs[i]
+            row = {"head": head, "tail": tail, "label": label, "score": float(found[i, best[i]])}
+            if label == EFFECT:
+                row |= self._say(judged, i) | _show(doc, group[head], group[tail], judged.focus[i])
+            rows.append(row)
+        return rows
+
+    def _say(self, judged: Any, pair: int) -> Dict[str, str]:
+        learned = self.cfg.get("learned", ())
+        return {
+            name: values[int(getattr(judged, name)[pair].argmax())] if name in learned else default
+            for name, (values, default) in SAID.items()
+        }
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Any = None,
+        losses: Optional[Dict[str, float]] = None,
+    ) -> Dict[str, float]:
+        """Learn from a batch: its predicted entities, and the gold ones that were not found.
+
+        examples (Iterable[Example]): The batch. drop (float): Unused by our networks.
+        sgd (Optional[Optimizer]): The optimizer. losses (Optional[Dict]): Updated.
+        RETURNS (Dict[str, float]): The losses.
+        """
+        self._check_names()
+        examples = list(examples)
+        for example in examples:
+            self.ask(example.predicted, self._entities(example))
+        return super().update(examples, drop=drop, sgd=sgd, losses=losses)
+
+    def _entities(self, example: Example) -> List[Span]:
+        found = list(example.predicted.ents)
+        # one under a label that no relation has was not found
+        typed = type_entities(found, self.ends, self.label_map)
+        places = {(one.span.start, one.span.end) for one in typed}
+        gold = gold_ends(example)
+        return found + [span for span in gold if (span.start, span.end) not in places]
+
+    def get_loss(self, examples: Iterable[Example], scores: Any) -> Tuple[float, Any]:
+        """Compare scores with the gold of the pairs that were proposed.
+
+        examples (Iterable[Example]): The batch. scores (PairScores): What the model gave.
+        RETURNS (Tuple[float, Floats2d]): Loss and gradient.
+        """
+        examples = list(examples)
+        validate_examples(examples, "SideEffects.get_loss")
+        gold = gold_of_pairs(examples, list(self.ends))
+        known = [name for name, values in zip(SAID, gold[1:]) if (values >= 0).any()]
+        self.cfg["learned"] = sorted({*self.cfg.get("learned", ()), *known})
+        return self.model.attrs["loss"](self.model, scores, gold)
+
+
+def _values(doc: Doc, spans: Sequence[Span]) -> List[Dict[str, str]]:
+    """What `clinbert_assertion` says of each entity."""
+    group = doc.spans.get(ASSERTION_KEY)
+    if group is None or "values" not in group.attrs:
+        return [{} for _ in spans]
+    found = {(s.start, s.end): dict(values) for s, values in zip(group, group.attrs["values"])}
+    return [found.get((span.start, span.end), {}) for span in spans]
+
+
+def _show(doc: Doc, drug: Span, effect: Span, focus: int) -> Dict[str, Any]:
+    """The sentences of both ends, and the word that weighed most, as ranges of tokens."""
+    sentences = {span[0].sent.start: span[0].sent.end for span in (drug, effect)}
+    return {
+        "evidence": [list(item) for item in sorted(sentences.items())],
+        "cue": [int(focus), int(focus) + 1] if focus >= 0 else [],
+    }
+
+
+def typed_of(doc: Doc) -> List[Typed]:
+    """List the entities that a relation may join. RETURNS (List[Typed]): Of an annotated note."""
+    group = doc.spans.get(RELATIONS_KEY)
+    return [Typed(*row) for row in zip(group, group.attrs["types"])] if group is not None else []
