@@ -59,6 +59,7 @@ def relation_score(
     if output:
         write_text(output, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     if errors:
+        errors.parent.mkdir(parents=True, exist_ok=True)
         write_text(errors, sample_errors(examples, corpus))
         typer.echo(f"20 errors: {errors}", err=True)
 

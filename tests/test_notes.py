@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clinbert_spacy.attributes import AXES
+from clinbert_spacy.attributes import AXES, CAUSALITIES, KINDS
 from clinbert_spacy.corpora.checks import find_faults
 from clinbert_spacy.corpora.dedupe import word_runs
 from clinbert_spacy.corpora.layers import ENCOUNTERS, read_notes
@@ -76,6 +76,21 @@ def snippets():
     return {part: list(read_snippets(folder / f"{part}.jsonl")) for part in ("train", "dev")}
 
 
+@pytest.fixture(scope="module")
+def pairs():
+    folder = NOTES / "snippets"
+    return {part: list(read_snippets(folder / f"pairs_{part}.jsonl")) for part in ("train", "dev")}
+
+
+def test_there_are_enough_pairs_of_each_thing(pairs):
+    relations = [relation for note in pairs["train"] for relation in note.relations]
+    said = Counter(value for relation in relations for value in relation.attributes.values())
+    assert min(said[value] for value in (*CAUSALITIES, *KINDS)) >= 25
+    assert Counter(relation.label for relation in relations)["TREATS"] >= 500
+    assert sum(not note.relations for note in pairs["train"]) >= 30
+    assert sum(len(notes) for notes in pairs.values()) == 770
+
+
 def test_there_are_enough_snippets_of_each_thing(snippets):
     mentions = [mention for note in snippets["train"] for mention in note.mentions]
     values = Counter(value for mention in mentions for value in mention.attributes.values())
@@ -87,14 +102,14 @@ def test_there_are_enough_snippets_of_each_thing(snippets):
     assert len(ids) == len(set(ids)) == 1460
 
 
-def test_what_only_trains_shares_no_run_of_words_with_what_judges(parts, snippets):
+def test_what_only_trains_shares_no_run_of_words_with_what_judges(parts, snippets, pairs):
     marked = marked_parts(NOTES / "snippets" / "sections.jsonl")
     texts = [write(found, Variation(original=1.0), random.Random(0))[0] for found in marked]
     assert len(texts) == 240
-    texts += [note.text for note in snippets["train"]]
+    texts += [note.text for found in (snippets, pairs) for note in found["train"]]
     judged = [note.text for part in ("dev", "test") for note in parts[part]]
     judged += [item.text for item in read_items().items]
-    judged += [note.text for note in snippets["dev"]]
+    judged += [note.text for found in (snippets, pairs) for note in found["dev"]]
     ours, theirs = (set().union(*map(word_runs, group)) for group in (texts, judged))
     assert not ours & theirs
 

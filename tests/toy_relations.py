@@ -10,7 +10,7 @@ from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example
 from thinc.api import Model
 
-from clinbert_spacy.attributes import CAUSALITIES, KINDS
+from clinbert_spacy.corpora.record import AnnotatedNote, Mention, Relation
 from clinbert_spacy.models.headings import section_names
 from clinbert_spacy.models.relation_features import Questions, ask
 from clinbert_spacy.models.relations import SAID, Judged, RelationClassifier
@@ -177,24 +177,26 @@ def close(one: Any, other: Any, atol: float = 1e-5) -> bool:
 
 
 def judge(
-    component: Any, doc: Doc, links: Sequence[Link], share: float = 0.9, focus: int = -1
-) -> Doc:
-    """Let a component write what a network might have said: the links, with one probability."""
+    component: Any, doc: Doc, links: Sequence[Link], share: float = 0.9, focus: int = -1,
+    learned: Sequence[str] = ("causality", "kind"),
+) -> Doc:  # fmt: skip
+    """Let a component write what a network might have said: the links, with one probability.
+
+    A link may have values of SAID behind its label; of these only the learned ones are told.
+    """
+    component.cfg["learned"] = list(learned)
     pairs = component.ask(doc, doc.ents)
     spans = list(doc.spans["clinbert_relations"])
-    found = Judged(
-        numpy.full((len(pairs), len(component.labels)), 0.01, dtype="float32"),
-        *(numpy.zeros((len(pairs), len(names)), dtype="float32") for names in SAID),
-        numpy.full(len(pairs), focus),
-    )
+    shape = (len(pairs), len(component.labels))
+    said = [numpy.zeros((len(pairs), len(names)), dtype="float32") for names in SAID]
+    relations = numpy.full(shape, 0.01, dtype="float32")
     for head, tail, label, *values in links:
         words = [(spans[pair.head].text, spans[pair.tail].text) for pair in pairs]
         i = words.index((head, tail))
-        found.relations[i, component.labels.index(label)] = share
-        if values:
-            found.causality[i, CAUSALITIES.index(values[0])] = 1.0
-            found.kind[i, KINDS.index(values[1])] = 1.0
-    component.set_annotations([doc], [found])
+        relations[i, component.labels.index(label)] = share
+        for part, names, value in zip(said, SAID, values):
+            part[i, names.index(value)] = 1.0
+    component.set_annotations([doc], [Judged(relations, *said, numpy.full(len(pairs), focus))])
     return doc
 
 
@@ -251,3 +253,48 @@ def asked(component: SideEffects, *docs: Doc, spans: Any = None) -> Questions:
     for doc in docs:
         component.ask(doc, doc.ents if spans is None else spans)
     return ask(docs, section_names(), LABELS, len(RELATIONS))
+
+
+# Notes of corpora
+
+
+def make_note(
+    corpus: str,
+    text: str,
+    mentions: Sequence[Sequence[str]],
+    pairs: Sequence[Sequence[Any]] = (),
+    **meta: Any,
+) -> AnnotatedNote:
+    """A note from words of its text: (id, label, words, concepts), `words@2` for the second."""
+    marked = []
+    for name, label, words, *concepts in mentions:
+        words, _, count = words.partition("@")
+        start = -1
+        for _ in range(int(count or 1)):
+            start = text.index(words, start + 1)
+        span = ((start, start + len(words)),)
+        marked.append(Mention(name, label, span, tuple(concepts)))
+    rows = [
+        Relation(f"R{i}", label, head, tail, said[0] if said else {})
+        for i, (label, head, tail, *said) in enumerate(pairs)
+    ]
+    return AnnotatedNote("n", text, tuple(marked), tuple(rows), meta={"corpus": corpus, **meta})
+
+
+def concept_note(
+    text: str, mentions: Sequence[Sequence[str]], pairs: Sequence[Sequence[str]] = (("C1", "D1"),)
+) -> AnnotatedNote:
+    """An abstract that says which chemical induces which disease."""
+    rows = [("CID", head, tail) for head, tail in pairs]
+    return make_note("bc5cdr", text, mentions, rows, relations="concept")
+
+
+TWICE = [
+    ("T1", "Chemical", "Zolax", "C1"), ("T2", "Disease", "pain", "D1"),
+    ("T3", "Chemical", "Zolax@2", "C1"), ("T4", "Disease", "ulcer", "D2"),
+]  # fmt: skip
+
+
+REVIEW = [("T1", "ADR", "sick"), ("T2", "WD", "zaps"), ("T3", "DI", "sadness"),
+          ("T4", "SSI", "tired")]  # fmt: skip
+TEXT = "It made me sick; zaps after. Took it for sadness, was tired."

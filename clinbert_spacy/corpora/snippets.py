@@ -88,7 +88,8 @@ def _relations(
     relations = []
     for name, _, link in links:
         for one in link.split(";") if link and not link.isdecimal() else ():
-            kind, drug, *said = one.strip().split(":")
+            kind, _, rest = one.strip().partition(":")
+            drug, *said = rest.split(":")
             if kind not in _LINKS or drug not in drugs:
                 raise broken(path, number, f"a link of {sorted(_LINKS)} to a drug", repr(one))
             attributes = _said(path, number, kind, said)

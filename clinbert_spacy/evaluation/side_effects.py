@@ -1,5 +1,6 @@
 """Side effects judged as a reader would: what was lost on the way, what was read as what."""
 
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
@@ -12,6 +13,7 @@ from .relations import (
     Found,
     Offsets,
     covered_of,
+    doubtful_pairs,
     found_relations,
     gold_attrs,
     gold_relations,
@@ -73,6 +75,8 @@ def judge(example: Example) -> Tally:
     covered = covered_of(example)
     gold = {one: said for one, said in gold_relations(example).items() if one.label in covered}
     found = {one for one in found_relations(example) if one.label in covered}
+    doubt = doubtful_pairs(example)
+    found -= {one for one in found if one not in gold and one[:2] in doubt}
     for label in covered:
         tally.relations[label] = _count(gold, found, label)
     if EFFECT in covered:
@@ -99,18 +103,18 @@ def _count(gold: Iterable[Found], found: Iterable[Found], label: str) -> Counts:
 
 
 def _place(tally: Tally, example: Example, gold: Iterable[Found], found: Iterable[Found]) -> None:
+    starts = [sentence.start_char for sentence in example.predicted.sents]
     for name in (SAME, CROSS):
         here = [
-            {one for one in side if one.label == EFFECT and _where(example, one) == name}
+            {one for one in side if one.label == EFFECT and _where(starts, one) == name}
             for side in (gold, found)
         ]
         tally.places[name] = _count(here[0], here[1], EFFECT)
 
 
-def _where(example: Example, one: Found) -> str:
-    starts = [sentence.start_char for sentence in example.predicted.sents]
-    numbers = {sum(start <= abs(end[0]) for start in starts) for end in (one.head, one.tail)}
-    return SAME if len(numbers) == 1 else CROSS
+def _where(starts: Sequence[int], one: Found) -> str:
+    head, tail = (bisect_right(starts, abs(end[0])) for end in (one.head, one.tail))
+    return SAME if head == tail else CROSS
 
 
 def said_of(example: Example) -> Dict[Offsets, str]:

@@ -61,14 +61,14 @@ def ask(
     shift = entities = 0
     notes: List[Arrays] = []
     allowed: List[NDArray] = []
-    for number, doc in enumerate(docs):
+    for doc in docs:
         group = doc.spans.get(RELATIONS_KEY)
         pairs = group.attrs.get("pairs", []) if group is not None else []
         counts.append(len(pairs))
         shifts.append(shift)
         spans = list(group) if pairs else []
         places = _places(doc, spans, group.attrs["types"] if spans else [], labels)
-        arrays = {"place": places, "breaks": _breaks(doc), "note": numpy.full(len(doc), number)}
+        arrays = {"place": places, "breaks": _breaks(doc)}
         if pairs:
             arrays |= _ask_note(doc, spans, group.attrs, sections, labels, shift, entities)
             allowed.append(_allowed(group.attrs["allowed"], n_relations))

@@ -69,7 +69,6 @@ def RelationClassifier(
     tok2vec: Model[List[Doc], List[Floats2d]],
     hidden: int = 192,
     heads: int = 4,
-    layers: int = 0,
     dropout: float = 0.3,
     said_weight: float = 0.3,
     rare: float = 0.25,
@@ -79,17 +78,14 @@ def RelationClassifier(
 
     tok2vec (Model): one vector per token, usually a `clinbert.TransformerListener.v1`.
     hidden (int): width of the inner vectors. heads (int): of the attention around a pair.
-    layers (int): of self-attention to what stands near, before pairs are looked at: they fit the
-        vectors of an encoder that does not learn. dropout (float): in the head.
+    dropout (float): in the head.
     said_weight (float): of causality, kind and assertion in the loss.
     rare (float): weight of such a value is its frequency to the power of minus this.
     lr_scale (float): the head's learning rate as a multiple of the optimizer's.
     RETURNS (Model): Docs to `PairScores`. `attrs` hold `loss` and `decode`; the component sets
         `relations` and `labels`, the names of relations and of the entities they join.
     """
-    shim = HeadShim(
-        RelationNet, hidden=hidden, heads=heads, layers=layers, n_roles=N_ROLES, dropout=dropout
-    )
+    shim = HeadShim(RelationNet, hidden=hidden, heads=heads, n_roles=N_ROLES, dropout=dropout)
     shim.lr_scale, shim.save_dtype = lr_scale, "float16"
     attrs = {"loss": pair_loss, "decode": decode, "said_weight": said_weight, "rare": rare}
     return Model(

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from .assertion import attend
-from .near import NearLayer
 
 # Pairs whose windows are in memory at a time.
 AT_ONCE = 4096
@@ -18,13 +17,13 @@ class RelationNet(nn.Module):
     Both spans, what stands between and around them, how far apart they are, whether a sentence
     ends between, where in the note, what is said of them, and the other candidates. For N tokens,
     E entities, P pairs with windows of M tokens: `place` (N,) which label of entity a token
-    belongs to, `breaks` (N,) whether a sentence begins, `note` (N,) its note; `members` (T,) tokens
+    belongs to, `breaks` (N,) whether a sentence begins; `members` (T,) tokens
     of the entities and `owner` (T,) whose; `head`, `tail` (P,) entities; `window`, `mask`, `role`
     (P,M): tokens, which are there, and whether before, in, between or behind the two; `buckets`
     (P,features): numbers into `tables`.
 
     n_in: width of a token vector; n_out: scores; hidden: of all inner vectors; heads: of the
-    attention; layers: in which tokens see each other first; sizes: of the tables of features;
+    attention; sizes: of the tables of features;
     n_places, n_roles; dropout: in the head.
     """
 
@@ -38,14 +37,12 @@ class RelationNet(nn.Module):
         n_roles: int,
         sizes: List[int],
         dropout: float,
-        layers: int = 0,
     ) -> None:
         super().__init__()
         self.token = nn.Linear(n_in, hidden)
         self.place = nn.Embedding(n_places, hidden)
         self.breaks = nn.Embedding(2, hidden)
         self.role = nn.Embedding(n_roles, hidden)
-        self.near = nn.ModuleList(NearLayer(hidden, heads, dropout / 2) for _ in range(layers))
         self.tables = nn.ModuleList(nn.Embedding(size, hidden) for size in sizes)
         self.ask = nn.Linear(3 * hidden, hidden)
         self.attention = nn.MultiheadAttention(hidden, heads, batch_first=True)
@@ -61,8 +58,6 @@ class RelationNet(nn.Module):
         token of the window counted."""
         own = self.token(self.dropout(vectors))
         tokens = own + self.place(asked["place"]) + self.breaks(asked["breaks"])
-        for layer in self.near:
-            tokens = layer(tokens, asked["note"])
         entities = _pool(tokens, asked["members"], asked["owner"])
         names = ("head", "tail", "window", "mask", "role", "buckets")
         parts = zip(*(asked[name].split(AT_ONCE) for name in names))

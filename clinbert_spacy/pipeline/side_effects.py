@@ -114,20 +114,17 @@ class SideEffects(TrainablePipe):
     ):
         attributes.install()
         check_ends(relations)
-        unknown = sorted(set(thresholds or {}) - set(relations))
-        if unknown:
-            raise ValueError(f"thresholds for {unknown}: relations are {list(relations)}.")
         self.vocab = vocab
         self.model = model
         self.name = name
         self.ends = relations
-        self.label_map = dict(label_map or {})
+        self._check_known(thresholds or {})
         self.window = window
         self.most = most
         self.threshold = threshold
-        self.thresholds = dict(thresholds or {})
         self.scorer = scorer
         self.cfg: Dict[str, Any] = {}
+        self._given = {"label_map": dict(label_map or {}), "thresholds": dict(thresholds or {})}
         self.model.attrs.update(self._names())
 
     @property
@@ -149,6 +146,32 @@ class SideEffects(TrainablePipe):
                     f"{wanted}. Take the `relations` that the pipeline was trained with, or train "
                     "again."
                 )
+
+    @property
+    def label_map(self) -> Dict[str, str]:
+        """RETURNS (Dict[str, str]): Other components' labels to ours. What is set is saved, and
+            then counts instead of what the config says."""
+        return dict(self.cfg.get("label_map", self._given["label_map"]))
+
+    @label_map.setter
+    def label_map(self, values: Mapping[str, str]) -> None:
+        self.cfg["label_map"] = dict(values)
+
+    @property
+    def thresholds(self) -> Dict[str, float]:
+        """RETURNS (Dict[str, float]): Least probabilities by relation. What is set is saved, and
+            then counts instead of what the config says."""
+        return dict(self.cfg.get("thresholds", self._given["thresholds"]))
+
+    @thresholds.setter
+    def thresholds(self, values: Mapping[str, float]) -> None:
+        self._check_known(values)
+        self.cfg["thresholds"] = dict(values)
+
+    def _check_known(self, thresholds: Mapping[str, float]) -> None:
+        unknown = sorted(set(thresholds) - set(self.ends))
+        if unknown:
+            raise ValueError(f"thresholds for {unknown}: relations are {list(self.ends)}.")
 
     @property
     def fitted(self) -> Dict[str, Platt]:
@@ -247,9 +270,11 @@ class SideEffects(TrainablePipe):
             return []
         found = self.probabilities(judged)
         names = list(self.ends)
-        best = found.argmax(axis=1)
+        # relations with different thresholds compare by how far above its own each is
+        above = found / numpy.maximum(self._least(), 1e-6)
+        best = above.argmax(axis=1)
         rows = []
-        for i in numpy.flatnonzero(found.max(axis=1) >= numpy.array(self._least())[best]).tolist():
+        for i in numpy.flatnonzero(above.max(axis=1) >= 1.0).tolist():
             label = names[best[i]]
             head, tail = pairs[i]
             row = {"head": head, "tail": tail, "label": label, "score": float(found[i, best[i]])}

@@ -70,3 +70,74 @@ def test_broken_lines_are_named_without_their_text(tmp_path, line):
     with pytest.raises(CorpusError, match="snippets.jsonl:1.*'id' and 'note'") as error:
         list(read_corpus("snippets", path))
     assert "aspirin" not in str(error.value)
+
+
+# Links
+
+COUGH = "present,patient,current"
+LINKED = (
+    f"{{Cough|SYMPTOM|{COUGH}|AE:1:stated:reaction; AE:2:possible:allergy}} on "
+    "{ramipril|DRUG|stopped|1} and {losartan|DRUG|active|2}; {aspirin|DRUG|active|12} for "
+    f"{{MI|DISEASE|{COUGH}|TREATS:12}}. {{Creatinine|TEST||AE:1:denied:overdose}} "
+    "{180|LAB_VALUE|}. {Sodium|TEST|} fine."
+)
+
+
+def test_links_of_effects_and_treatments(tmp_path):
+    (note,) = read_corpus("pairs", write(tmp_path, LINKED))
+    assert note.text == (
+        "Cough on ramipril and losartan; aspirin for MI. Creatinine 180. Sodium fine."
+    )
+    text = {m.id: note.text[m.start : m.end] for m in note.mentions}
+    assert [(text[r.head], text[r.tail], r.label, dict(r.attributes)) for r in note.relations] == [
+        ("ramipril", "Cough", "ADVERSE_EFFECT", {"Causality": "stated", "Kind": "reaction"}),
+        ("losartan", "Cough", "ADVERSE_EFFECT", {"Causality": "possible", "Kind": "allergy"}),
+        ("aspirin", "MI", "TREATS", {}),
+        ("ramipril", "Creatinine", "ADVERSE_EFFECT", {"Causality": "denied", "Kind": "overdose"}),
+    ]
+    assert len({r.id for r in note.relations}) == 4
+    labels = {text[m.id]: (m.label, dict(m.attributes)) for m in note.mentions}
+    assert labels["Sodium"] == ("TEST", {}) and labels["180"] == ("LAB_VALUE", {})
+
+
+def test_links_reach_the_examples(tmp_path):
+    read = create_corpus({"pairs": {"path": str(write(tmp_path, LINKED))}})
+    (example,) = read(English())
+    attrs = example.reference.spans["clinbert_ents"].attrs
+    text = example.reference.text
+    shown = [(text[a:b], text[c:d], *rest) for a, b, c, d, *rest in attrs["links"]]
+    assert shown[0] == ("ramipril", "Cough", "ADVERSE_EFFECT", "stated", "reaction")
+    assert shown[2] == ("aspirin", "MI", "TREATS", "", "") and len(shown) == 4
+    assert attrs["links_covered"] == ["ADVERSE_EFFECT", "TREATS"] and attrs["links_closed"]
+    assert {entity.label_ for entity in example.reference.ents} >= {"TEST", "LAB_VALUE", "DRUG"}
+
+
+@pytest.mark.parametrize(
+    "note, found",
+    [
+        # an unknown number, an unknown relation
+        (f"{{cough|SYMPTOM|{COUGH}|AE:2:stated:reaction}} {{aspirin|DRUG|active|1}}", "'AE:2"),
+        (f"{{cough|SYMPTOM|{COUGH}|CAUSES:1}} {{aspirin|DRUG|active|1}}", "'CAUSES:1'"),
+        (f"{{cough|SYMPTOM|{COUGH}|AE}} {{aspirin|DRUG|active|1}}", "'AE'"),
+        # wrong causality or kind, missing ones, ones where there are none
+        (f"{{cough|SYMPTOM|{COUGH}|AE:1:sure:reaction}} {{aspirin|DRUG|active|1}}", "'sure:"),
+        (f"{{cough|SYMPTOM|{COUGH}|AE:1:stated:itch}} {{aspirin|DRUG|active|1}}", "'stated:itch'"),
+        (f"{{cough|SYMPTOM|{COUGH}|AE:1:stated}} {{aspirin|DRUG|active|1}}", "'stated'"),
+        (f"{{cough|SYMPTOM|{COUGH}|AE:1}} {{aspirin|DRUG|active|1}}", "AE"),
+        (f"{{MI|DISEASE|{COUGH}|TREATS:1:stated:reaction}} {{aspirin|DRUG|active|1}}", "TREATS|AE"),
+        (f"{{cough|SYMPTOM|{COUGH}|AE:1:stated:reaction;}} {{aspirin|DRUG|active|1}}", "''"),
+        # a number twice, a number at what is no drug
+        ("{aspirin|DRUG|active|1} {ramipril|DRUG|active|1}", "a number at one drug"),
+        (f"{{cough|SYMPTOM|{COUGH}|1}}", "a number at one drug"),
+        # values where there are none, none where there are
+        ("{sodium|TEST|high}", "'high'"),
+        ("{180|LAB_VALUE|present,patient,current}", "LAB_VALUE"),
+        ("{aspirin|DRUG|}", "DRUG"),
+        ("{cough|SYMPTOM||AE:1:stated:reaction} {aspirin|DRUG|active|1}", "SYMPTOM"),
+        ("{aspirin|DRUG|active|1|2}", "a brace"),
+    ],
+)
+def test_broken_links_are_named(tmp_path, note, found):
+    path = write(tmp_path, "{aspirin|DRUG|active|1} helps", note)
+    with pytest.raises(CorpusError, match=f"snippets.jsonl:2.*{found}"):
+        list(read_corpus("pairs", path))

@@ -241,6 +241,14 @@ def test_gold_under_a_foreign_label_is_asked_too(bare):
 PROBLEM = {"presence": "present", "experiencer": "patient", "time": "current"}
 
 
+def asserted(nlp, text, found, values):
+    """A Doc on which `clinbert_assertion` said something."""
+    doc = with_sentences(nlp, text, found)
+    attrs = {"values": values, "scores": [{} for _ in values], "cues": [{} for _ in values]}
+    doc.spans["clinbert_assertion"] = SpanGroup(doc, attrs=attrs, spans=list(doc.ents))
+    return doc
+
+
 @pytest.mark.parametrize(
     "text, drug, effect, values, status, causality, kind, summed, current",
     [
@@ -271,12 +279,8 @@ def test_assertion_is_carried_through(
 ):
     doc = with_sentences(bare, text, [(drug, "DRUG"), (effect, "SYMPTOM")])
     of = {drug: {"drug_status": status}, effect: {**PROBLEM, **values}}
-    attrs = {
-        "values": [of[e.text] for e in doc.ents],
-        "scores": [{} for _ in doc.ents],
-        "cues": [{} for _ in doc.ents],
-    }
-    doc.spans["clinbert_assertion"] = SpanGroup(doc, attrs=attrs, spans=list(doc.ents))
+    found = [(e.text, e.label_) for e in doc.ents]
+    doc = asserted(bare, text, found, [of[words] for words, _ in found])
     judge(bare.get_pipe(NAME), doc, [(drug, effect, "ADVERSE_EFFECT", causality, kind)])
     (copy,) = DocBin(docs=[doc]).get_docs(bare.vocab)
     for note in (doc, copy):
@@ -285,6 +289,29 @@ def test_assertion_is_carried_through(
         assert (found.assertion, found.drug_status) == (summed, status)
         assert (found.causality, found.kind) == (causality, kind)
         assert found.is_current_reaction == current
+
+
+RASHES = [("rash", "SYMPTOM"), ("penicillin", "DRUG")]
+LINK = ("penicillin", "rash", "ADVERSE_EFFECT", "denied", "withdrawal", "absent")
+
+
+def test_a_pair_may_say_more_than_its_effect(bare):
+    """A rash that is there, and that this drug did not cause."""
+    values = [PROBLEM, {"drug_status": "active"}]
+    for learned, expected in (
+        (["causality", "kind", "assertion"], ("denied", "withdrawal", "absent")),
+        (["kind"], ("stated", "withdrawal", "present")),
+        ([], ("stated", "reaction", "present")),
+    ):
+        doc = asserted(bare, "rash , penicillin", RASHES, values)
+        judge(bare.get_pipe(NAME), doc, [LINK], learned=learned)
+        (found,) = doc._.clinbert_side_effects
+        assert (found.causality, found.kind, found.assertion) == expected
+        assert found.is_current_reaction == (found.assertion == "present")
+    # where nobody judged the effect, the pair does not either
+    doc = with_sentences(bare, "rash , penicillin", RASHES)
+    judge(bare.get_pipe(NAME), doc, [LINK], learned=["assertion"])
+    assert doc._.clinbert_side_effects[0].assertion is None
 
 
 def test_without_assertion_nothing_is_said_of_either(bare):

@@ -151,7 +151,9 @@ def test_keys_of_the_model(checkpoint):
     model, shim = network()
     assert shim._model.output.in_features == 64 and shim._model.attention.num_heads == 2
     assert shim.lr_scale == 10.0 and model.attrs["said_weight"] == 0.3
-    model, shim = network(hidden=48, heads=4, dropout=0.5, lr_scale=3.0, said_weight=0.0)
+    assert model.attrs["rare"] == 0.25
+    model, shim = network(hidden=48, heads=4, dropout=0.5, lr_scale=3.0, said_weight=0.0, rare=0.0)
+    assert model.attrs["rare"] == 0.0
     assert shim._model.output.in_features == 96 and shim._model.attention.num_heads == 4
     assert shim._model.dropout.p == 0.5 and shim.lr_scale == 3.0
     assert model.attrs["said_weight"] == 0.0

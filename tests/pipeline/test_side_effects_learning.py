@@ -75,6 +75,22 @@ def test_rows_of_loss_and_scores_are_of_the_same_pairs(copied):
     assert (moved == ((table >= 0) & scores.allowed)).all()
 
 
+def test_what_was_learned_is_remembered(checkpoint, tmp_path):
+    """Where no gold says of what kind effects are, none is guessed."""
+    nlp = make_pipeline(checkpoint)
+    text, links = STOPPED
+    example = make_example(nlp, text, [(*links[0][:3], "possible", "")])
+    optimizer = nlp.initialize(lambda: [example])
+    component = nlp.get_pipe(NAME)
+    nlp.update([example], sgd=optimizer, annotates=["clinbert_sentences"])
+    assert component.cfg["learned"] == ["causality"]
+    nlp.update([make_example(nlp, text, links)], annotates=["clinbert_sentences"])
+    nlp.update([make_example(nlp, text, [])], annotates=["clinbert_sentences"])
+    assert component.cfg["learned"] == ["causality", "kind"]
+    nlp.to_disk(tmp_path)
+    assert spacy.load(tmp_path).get_pipe(NAME).cfg["learned"] == ["causality", "kind"]
+
+
 def test_learns_from_wrong_entities(checkpoint):
     """Trained on shifted, missing and false entities, it still joins the right ones."""
     nlp = make_pipeline(checkpoint)
