@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Dict, List, Optional, Tuple
+from typing import Annotated, Any, List, Optional
 
 import typer
 
@@ -31,6 +31,7 @@ from .cli_args import (
 )
 from .cli_encoder import WITH_OVERRIDES
 from .cli_errors import SafeGroup
+from .cli_html import write_html, write_page
 from .cli_show import (
     Skips,
     plain,
@@ -345,21 +346,3 @@ app.command()(cli_negex.negex_score)
 app.command()(cli_side_effects.side_effects)
 cli_encoder.attach(app)
 app.command(context_settings=WITH_OVERRIDES)(cli_project.exclude)
-
-
-def write_html(path: Path, nlp: Any, notes: List[Tuple[str, str]], **parts: Any) -> None:
-    """Annotate a few notes and write the report with them."""
-    from .cli_annotate import to_example
-    from .cli_notes import Note
-
-    examples = [to_example(Note(name, text), nlp(text)) for name, text in notes]
-    write_page(path, nlp, examples, **parts)
-
-
-def write_page(path: Path, nlp: Any, examples: List[Any], **parts: Any) -> None:
-    """Write the HTML report."""
-    from .evaluation.evaluate import describe_pipeline
-    from .evaluation.report import write_report
-
-    about: Dict[str, Any] = {**describe_pipeline(nlp), "licence": nlp.meta.get("license", "")}
-    write_report(path, pipeline=about, command=command_line(), examples=examples, **parts)

@@ -126,8 +126,8 @@ def print_scores(record: Dict[str, Any]) -> None:
     if whole["n"]:
         typer.echo(
             f"side effects with assertion, causality and kind right: F1 {100 * whole['f']:.1f}; "
-            f"hard negatives read as present reactions: {100 * record['misread_share']:.1f} %; true "
-            f"reactions found and called absent or denied: {100 * record['denied_share']:.1f} %"
+            f"hard negatives read as present reactions: {100 * record['misread_share']:.1f} %; "
+            f"true ones found and called absent or denied: {100 * record['denied_share']:.1f} %"
         )
     if attributes["n"]:
         typer.echo(f"attributes of drugs: F1 {100 * attributes['f']:.1f}")

@@ -109,6 +109,8 @@ def print_speed(speed: Mapping[str, Any]) -> None:
         for row in speed["rows"]
     ]
     print_table(["", "words/s", "time / pipeline"], rows)
+    parts = ", ".join(f"{name} {x:.2f} s" for name, x in speed.get("components", {}).items())
+    typer.echo(f"one pass: {parts}")
     typer.echo(
         f"{speed['n_notes']} notes, {speed['n_words']} words, median of {speed['n_rounds']}; "
         f"{speed['threads']} threads, {speed['dtype']}, {speed['device']}; {speed['machine']}; "

@@ -26,8 +26,8 @@ ATTRIBUTES = (
 )  # fmt: skip
 SAME, CROSS = "same sentence", "cross sentence"
 PROTOCOL = (
-    "end to end from raw text: a relation is right if both spans, their labels and its own label are "
-    "those of the gold; pairs lost because an entity was missed or never proposed are misses; "
+    "end to end from raw text: a relation is right if both spans, their labels and its own label "
+    "are those of the gold; pairs lost because an entity was missed or never proposed are misses; "
     "micro over relations, macro over labels for entities; 95 % bootstrap interval over documents"
 )
 

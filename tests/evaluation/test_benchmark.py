@@ -3,6 +3,7 @@ import spacy
 import torch
 
 from clinbert_spacy.evaluation import benchmark as bench
+from clinbert_spacy.evaluation import contenders
 
 
 def test_contenders_take_turns():
@@ -42,9 +43,9 @@ def test_bare_encoder_reads_the_wordpieces_of_the_pipeline(make_nlp, make_exampl
 
 def test_batches_hold_every_window_once():
     windows = [[1] * n for n in range(1, 300)]
-    batches = bench._batch(windows)
+    batches = contenders._batch(windows)
     assert [w for batch in batches for w in batch] == windows
-    assert all(len(batch) * len(batch[-1]) <= bench.MAX_PADDED for batch in batches)
+    assert all(len(batch) * len(batch[-1]) <= contenders.MAX_PADDED for batch in batches)
 
 
 def test_encoder_from_folder(checkpoint):
@@ -92,5 +93,7 @@ def test_what_stands_beside_the_entities_is_timed(make_nlp, make_examples):
     speed = bench.benchmark(nlp, ["no aspirin"], n_rounds=1)
     names = [row["name"] for row in speed["rows"]]
     assert names[:2] == ["pipeline", "entities alone"]
-    # once before the contenders, then a warm-up and a round of the pipeline alone
-    assert len(seen) == 3 and nlp.pipe_names[-1] == "toy_counter"
+    assert list(speed["components"]) == ["tokenizer", *nlp.pipe_names]
+    assert all(seconds >= 0 for seconds in speed["components"].values())
+    # twice before the contenders, then a warm-up and a round of the pipeline alone
+    assert len(seen) == 4 and nlp.pipe_names[-1] == "toy_counter"
