@@ -28,6 +28,7 @@ def cid_score(
     output: Annotated[Optional[Path], typer.Option(help="Write the result as JSON.")] = None,
 ) -> None:
     """Score chemical-disease pairs of concepts: entities, links and relations from raw text."""
+    from .corpora.files import sha256_of
     from .corpora.readers import read_corpus
     from .evaluation.concept_pairs import (
         PROTOCOL,
@@ -47,6 +48,8 @@ def cid_score(
     linker = ConceptLinker(base, ("MESH", "OMIM"))
     component, nlp = ConceptLinking(linker, threshold=0.3), add_detector(nlp)
     notes = list(read_corpus("bc5cdr", data, [part]))[: limit or None]
+    if not notes:
+        raise ValueError(f"No note to score in {data}: expected at least one.")
     documents, together = [], []
     with progress_bar("concept pairs", len(notes)) as advance:
         texts = ((note.text, note) for note in notes)
@@ -59,7 +62,8 @@ def cid_score(
     found = {"pipeline": score_documents(documents), "same sentence": score_as_given(together)}
     record = {
         "command": command_line(), "corpus": "bc5cdr", "part": part, "n_notes": len(notes),
-        "protocol": PROTOCOL, "base": linker.base.card, "rows": found,
+        "data_sha256": sha256_of("".join(note.text for note in notes)), "protocol": PROTOCOL,
+        "base": linker.base.card, "rows": found,
     }  # fmt: skip
     _print(found)
     if output:

@@ -40,7 +40,7 @@ def relation_score(
 
     check_path(data)
     nlp = load_component(pipeline, gpu_id)
-    check_fold(nlp, pipeline, fold, folds)
+    check_fold(nlp, pipeline, corpus, fold, folds)
     block: Dict[str, Any] = {"corpus": corpus, "path": str(data)}
     block |= {"parts": part} if part else {}
     block |= {"fold": fold, "folds": folds, "held_out": True} if folds else {}
@@ -61,7 +61,7 @@ def relation_score(
     if errors:
         errors.parent.mkdir(parents=True, exist_ok=True)
         write_text(errors, sample_errors(examples, corpus))
-        typer.echo(f"20 errors: {errors}", err=True)
+        typer.echo(f"errors: {errors}", err=True)
 
 
 def load_component(pipeline: str, gpu_id: int) -> Language:
@@ -78,18 +78,23 @@ def load_component(pipeline: str, gpu_id: int) -> Language:
     return nlp
 
 
-def check_fold(nlp: Language, pipeline: str, fold: int, folds: int) -> None:
+def check_fold(nlp: Language, pipeline: str, corpus: str, fold: int, folds: int) -> None:
     """Refuse to score a fold that was trained on.
 
-    RAISES (ValueError): the pipeline's training left another fold out.
+    RAISES (ValueError): the pipeline's training left another fold out, or there are no folds.
     """
+    if fold and not folds:
+        raise ValueError(f"--fold is {fold}, --folds is 0; expected how many folds there are.")
     sources = nlp.config.interpolate().get("corpora", {}).get("train", {}).get("sources", {})
-    trained = dict(sources).get("main", {}) if hasattr(sources, "get") else {}
-    if folds and "folds" in trained and (trained.get("fold", 0), trained["folds"]) != (fold, folds):
-        raise ValueError(
-            f"{pipeline} was trained without fold {trained.get('fold', 0)} of {trained['folds']}, "
-            f"not {fold} of {folds}: it has seen notes of this fold."
-        )
+    named = sources.items() if hasattr(sources, "items") else (("", block) for block in sources)
+    for name, block in named:
+        left_out = (block.get("fold", 0), block.get("folds", folds))
+        ours = block.get("corpus", name) == corpus and "folds" in block
+        if folds and ours and left_out != (fold, folds):
+            raise ValueError(
+                f"{pipeline} was trained without fold {left_out[0]} of {left_out[1]}, not {fold} "
+                f"of {folds}: it has seen notes of this fold."
+            )
 
 
 def predict(
@@ -101,10 +106,16 @@ def predict(
 ) -> Iterator[Example]:
     """Run a pipeline over a corpus. YIELDS (Example): what it found beside the gold."""
     from .corpora.readers import create_corpus
+    from .evaluation.relations import covered_of
 
     examples = list(create_corpus([block], scheme=scheme)(nlp))
     if not examples:
         raise ValueError(f"No note to score in {block['path']}: expected at least one.")
+    if not any(map(covered_of, examples)):
+        raise ValueError(
+            f"{block['path']}: {block['corpus']!r} does not mark relations wherever they are, so "
+            "that nothing can be scored; expected a corpus such as notes, pairs or ade."
+        )
     texts = ((example.reference.text, example) for example in examples)
     with progress_bar("relations", len(examples)) as advance:
         pipe = nlp.pipe(texts, as_tuples=True, batch_size=batch_size, disable=list(disable))

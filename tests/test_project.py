@@ -196,6 +196,9 @@ PIPELINES = [p for p in (ROOT / "configs").glob("*.cfg") if not p.name.startswit
 @pytest.mark.parametrize("path", sorted(PIPELINES), ids=lambda p: p.name)
 def test_configs_build(path, checkpoint, make_nlp, make_examples, tmp_path):
     trained = make_nlp()
+    for name in ("clinbert_sentences", "clinbert_sections"):
+        trained.add_pipe(name, before="clinbert_ner")
+    trained.add_pipe("clinbert_assertion", config={"method": "rules", "model": None})
     trained.initialize(lambda: make_examples(trained))
     trained.to_disk(tmp_path / "trained")
     headings = spacy.blank("en")
@@ -213,10 +216,15 @@ def test_configs_build(path, checkpoint, make_nlp, make_examples, tmp_path):
         "clinbert_transformer", "clinbert_sentences", "clinbert_sections", "clinbert_ner",
         "clinbert_assertion",
     ]  # fmt: skip
+    relations = [*reading, "clinbert_side_effects"]
+    ade = ["clinbert_transformer", "clinbert_sentences", "clinbert_ner", "clinbert_side_effects"]
     expected = {
         "bench_ade_cpu.cfg": ["clinbert_transformer", "textcat"],
         "sections_cpu.cfg": ["clinbert_sentences", "clinbert_sections"],
-        "quick_cpu.cfg": reading,
+        "bench_ade_relations_cpu.cfg": ade,
+        "quick_cpu.cfg": relations,
+        "relations_cpu.cfg": relations,
+        "relations_head_cpu.cfg": relations,
         "reading_cpu.cfg": reading,
         "reading_head_cpu.cfg": reading,
     }
@@ -261,7 +269,9 @@ def test_own_labels_config_trains(checkpoint, tmp_path):
 
 
 def test_cards_say_what_the_configs_train_on():
-    product = ("product_cpu.cfg", "sections_cpu.cfg", "reading_head_cpu.cfg")
+    product = (
+        "product_cpu.cfg", "sections_cpu.cfg", "reading_head_cpu.cfg", "relations_head_cpu.cfg",
+    )  # fmt: skip
     for card, names in (("en_clinbert", product), ("quick", ["quick_cpu.cfg"])):
         about = srsly.read_yaml(ROOT / "assets" / "cards" / f"{card}.yml")
         assert "performance" not in about, "figures come from files, not from the card"

@@ -16,6 +16,7 @@ ATTRIBUTES = ("STRENGTH", "DOSAGE", "FORM", "ROUTE", "FREQUENCY", "DURATION")
 HAS = tuple(f"HAS_{name}" for name in ATTRIBUTES)
 # A pair of which the corpus only says that it may be one.
 UNKNOWN = ""
+RELATED = "related"
 # Id of the mention that `name_drug` adds.
 NAMED = "drug"
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
@@ -169,6 +170,15 @@ def name_drug(note: AnnotatedNote) -> AnnotatedNote:
     return replace(note, text=f"{title}: {note.text}", mentions=(drug, *moved))
 
 
+def related(corpus: str, note: AnnotatedNote) -> Dict[str, bool]:
+    """Say whether relations were marked in a note; somebody's own notes may have entities alone.
+
+    corpus (str): its corpus. note (AnnotatedNote): the whole note, before it is cut.
+    RETURNS (Dict[str, bool]): for its meta; empty for corpora whose notes all have them marked.
+    """
+    return {RELATED: bool(note.relations)} if corpus == "notes" else {}
+
+
 ALL = (EFFECT, TREATS, *HAS, VALUE)
 RULES: Mapping[str, LinkRules] = {
     "notes": LinkRules(_as_written, ALL),
@@ -189,10 +199,10 @@ def link_attrs(note: AnnotatedNote) -> Dict[str, Any]:
     note (AnnotatedNote): a note with meta "corpus".
     RETURNS (Dict[str, Any]): `links`: rows of head's start and end, tail's start and end, label,
         causality, kind ("" for what is not known); `links_covered`, `links_closed`. Empty for a
-        corpus without relations.
+        corpus without relations, and a note of "notes" in which nobody marked any.
     """
     rules = RULES.get(str(note.meta.get("corpus", "")))
-    if rules is None:
+    if rules is None or not note.meta.get(RELATED, True):
         return {}
     rows = [
         [link.head.start, link.head.end, link.tail.start, link.tail.end, *link[2:]]

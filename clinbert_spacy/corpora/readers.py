@@ -15,7 +15,7 @@ from .docbin import read_docbin
 from .files import CorpusError, broken
 from .harmonise import to_product
 from .layers import read_notes
-from .links import link_attrs, name_drug
+from .links import link_attrs, name_drug, related
 from .pubtator import read_pubtator
 from .record import AnnotatedNote, LabelScheme, scheme_of, to_doc, with_meta
 from .schema import CorpusSchema, get_schema
@@ -76,7 +76,8 @@ def read_corpus(
             if note.id in seen:
                 raise broken(file, 0, "unique note ids", f"two notes {note.id!r}")
             seen[note.id] = note.text
-            yield with_meta(note, corpus=name, **({"split": part} if part else {}))
+            meta = {"split": part} if part else {}
+            yield with_meta(note, corpus=name, **meta, **related(name, note))
 
 
 def _plain_docbin(
@@ -197,6 +198,8 @@ def _blocks(sources: Sources) -> List[Dict[str, Any]]:
                 f"A source needs 'corpus' and 'path' and may have {sorted(known)}; found "
                 f"{sorted(block)}."
             )
+        if "folds" not in block and {"fold", "held_out"} & set(block):
+            raise CorpusError(f"Source {block['corpus']!r} has a fold; expected 'folds' too.")
         if block["corpus"] != DOCBIN:
             get_schema(block["corpus"])
     return [dict(block) for block in sources]

@@ -1,13 +1,22 @@
 """What goes wrong with relations, with the words around."""
 
-from typing import Any, Iterator, List, NamedTuple, Sequence, Set
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Set
 
 from spacy.training import Example
 
 from ..attributes import RELATIONS_KEY
-from .relations import Found, Offsets, covered_of, found_relations, gold_attrs, gold_relations
+from .relations import (
+    Found,
+    Offsets,
+    covered_of,
+    doubtful_pairs,
+    found_relations,
+    gold_attrs,
+    gold_relations,
+)
 
 AROUND = 60
+Labels = Dict[Offsets, Set[str]]
 
 
 class Error(NamedTuple):
@@ -27,14 +36,27 @@ def errors_of(example: Example) -> Iterator[Error]:
     covered = set(covered_of(example))
     gold = {one for one in gold_relations(example) if one.label in covered}
     found = {one for one in found_relations(example) if one.label in covered}
-    group = example.predicted.spans.get(RELATIONS_KEY)
-    present = {(s.start_char, s.end_char) for s in group} if group is not None else set()
-    marked = {(row[0], row[1]) for row in gold_attrs(example.reference).get("gold", [])}
+    doubt = doubtful_pairs(example)
+    present, marked = _labels_found(example), _labels_marked(example)
     for one in sorted(gold - found):
-        yield _error(example, f"missed: {_state([one.head, one.tail], present)}", one)
-    for one in sorted(found - gold):
-        plain = _plain(one)
-        yield _error(example, f"wrong: {_state([plain.head, plain.tail], marked)}", plain)
+        yield _error(example, f"missed: {_state(one[:2], present, marked)}", one)
+    for one in sorted(_plain(one) for one in found - gold if one[:2] not in doubt):
+        yield _error(example, f"wrong: {_state(one[:2], marked, present)}", one)
+
+
+def _labels_found(example: Example) -> Labels:
+    group = example.predicted.spans.get(RELATIONS_KEY)
+    labels: Labels = {}
+    for span, label in zip(group, group.attrs["types"]) if group is not None else ():
+        labels.setdefault((span.start_char, span.end_char), set()).add(str(label))
+    return labels
+
+
+def _labels_marked(example: Example) -> Labels:
+    labels: Labels = {}
+    for start, end, label in gold_attrs(example.reference).get("gold", []):
+        labels.setdefault((start, end), set()).update(str(label).split("|"))
+    return labels
 
 
 def _plain(one: Found) -> Found:
@@ -43,13 +65,15 @@ def _plain(one: Found) -> Found:
     return Found(ends[0], ends[1], one.label)
 
 
-def _state(ends: Sequence[Offsets], known: Set[Offsets]) -> str:
+def _state(ends: Sequence[Offsets], known: Labels, own: Labels) -> str:
     """How the two ends stand to the entities of the other side."""
     states: List[str] = []
     for name, end in zip(("head", "tail"), ends):
         if end not in known:
             near = any(start < end[1] and end[0] < stop for start, stop in known)
             states.append(f"{name} with other bounds" if near else f"{name} on one side alone")
+        elif known[end].isdisjoint(own.get(end, known[end])):
+            states.append(f"{name} with another label")
     return ", ".join(states) or "both ends right, the link is not"
 
 

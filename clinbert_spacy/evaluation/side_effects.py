@@ -38,9 +38,10 @@ class Tally:
 
     entities, relations (Dict[str, Counts]): by label. places (Dict[str, Counts]): side effects
     within and across sentences. whole (Counts): side effects with assertion, causality and kind
-    right. lost (Counter): why relations were missed. hard (Counter), misread (Counter): pairs that
-    are no present reactions, and those read as such, by what they are. reactions (int), found
-    (int), denied (int): true ones, those found, those found and called absent or denied.
+    right, in notes whose gold says them. lost (Counter): why relations were missed. hard (Counter),
+    misread (Counter): pairs that are no present reactions, and those read as such, by what they
+    are. reactions (int), found (int), denied (int): true ones, those found, those found and called
+    absent or denied.
     """
 
     entities: Dict[str, Counts] = field(default_factory=dict)
@@ -128,15 +129,16 @@ def said_of(example: Example) -> Dict[Offsets, str]:
 
 
 def _whole(tally: Tally, example: Example, gold: Mapping[Found, Tuple[str, str]]) -> None:
-    said = said_of(example)
-    wanted = {
-        (one.head, one.tail, *words, said.get(one.tail))
-        for one, words in gold.items()
-        if one.label == EFFECT
-    }
+    stated = {one: words for one, words in gold.items() if one.label == EFFECT}
+    if not all(map(all, stated.values())):
+        return  # a corpus that does not say causality or kind
+    said, doubt = said_of(example), doubtful_pairs(example)
+    wanted = {(one.head, one.tail, *words, said.get(one.tail)) for one, words in stated.items()}
+    found = [one for one in found_relations(example) if one.label == EFFECT]
     given = {
-        (_chars(e.drug), _chars(e.effect), e.causality, e.kind, _word(e, said))
-        for e in side_effects(example.predicted)
+        (one.head, one.tail, e.causality, e.kind, _word(e, said))
+        for one, e in zip(found, side_effects(example.predicted))
+        if one in stated or one[:2] not in doubt
     }
     tally.whole.add(Counts(len(wanted & given), len(given - wanted), len(wanted - given)))
 
@@ -273,9 +275,11 @@ def without_overlaps(example: Example) -> Example:
     attrs = gold_attrs(example.reference)
     links = [row for row in attrs["links"] if _as_found(row) not in dropped]
     kept = {end for row in links for end in ((row[0], row[1]), (row[2], row[3]))}
+    gone = {end for one in dropped for end in one[:2]} - kept
     copy = Example(example.predicted, example.reference.copy())
     group = copy.reference.spans["clinbert_ents"]
-    group.attrs.update(links=links, gold=[row for row in attrs["gold"] if (row[0], row[1]) in kept])
+    gold = [row for row in attrs["gold"] if (row[0], row[1]) not in gone]
+    group.attrs.update(links=links, gold=gold)
     return copy
 
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import spacy
 
 from clinbert_spacy.corpora.harmonise import to_product
-from clinbert_spacy.corpora.links import RULES, link_attrs, name_drug
+from clinbert_spacy.corpora.links import RULES, link_attrs, name_drug, related
 from clinbert_spacy.corpora.readers import create_corpus
+from clinbert_spacy.corpora.record import AnnotatedNote, Mention, Relation, with_meta
 from clinbert_spacy.corpora.segment import split_note
 from clinbert_spacy.pipeline.candidates import RELATIONS
 from tests.toy_relations import REVIEW, TEXT, TWICE, concept_note, make_note
@@ -225,3 +226,16 @@ def test_links_follow_the_pieces_of_a_note():
     first, last = split_note(note, NLP.make_doc, 4)
     assert [row[:2] for row in links(first)] == [("Zolax", "pain")]
     assert [row[:2] for row in links(last)] == [("Plexa", "rash")]
+
+
+def test_a_note_in_which_nobody_marked_relations_says_nothing():
+    note = AnnotatedNote("1", "aspirin rash", (Mention("T1", "DRUG", ((0, 7),)),
+                                               Mention("T2", "SYMPTOM", ((8, 12),))))  # fmt: skip
+    link = Relation("R1", "ADVERSE_EFFECT", "T1", "T2")
+    for relations, covered in (((), False), ((link,), True)):
+        whole = replace(note, relations=relations)
+        marked = with_meta(whole, corpus="notes", **related("notes", whole))
+        assert bool(link_attrs(marked)) == covered
+        # a piece of a note that has some elsewhere has none, and that is known
+        assert bool(link_attrs(replace(marked, relations=()))) == covered
+    assert related("pairs", note) == {}
