@@ -199,6 +199,7 @@ def fit_relations(
     if not fitted:
         raise CorpusError(f"{data} marks none of the relations of {pipeline}: nothing to fit.")
     nlp.get_pipe(COMPONENT).fitted = fitted
+    output.parent.mkdir(parents=True, exist_ok=True)
     nlp.to_disk(output)
     print_table(
         ["relation", "pairs", "right", "slope", "shift", "threshold", "ECE before", "after"], rows

@@ -3,6 +3,7 @@
 import json
 import pickle
 
+import numpy
 import pytest
 import spacy
 from typer.testing import CliRunner
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 from clinbert_spacy.cli import app
 from clinbert_spacy.corpora.files import sha256_of
 from clinbert_spacy.corpora.splits import fold_of
-from clinbert_spacy.pipeline.calibration import Platt, calibrate
+from clinbert_spacy.pipeline.calibration import Platt, logits
 
 from .toy_pairs import FOR, GAVE, NAME, add_ruler, rules_pipeline, write_snippets
 from .toy_relations import trained_pipeline
@@ -211,8 +212,9 @@ def test_fitted_pipelines_load_and_are_calibrated(trained, tmp_path):
         ("lisinopril", "cough", "ADVERSE_EFFECT"), ("aspirin", "fever", "TREATS"),
     }  # fmt: skip
     for key, value in raw.items():
-        expected = calibrate(spacy.util.get_array_module([0]).array([value]), fitted[key[2]])
-        assert now[key] == pytest.approx(float(expected[0]), abs=1e-4) != value
+        given, found = logits(numpy.array([value, now[key]]))
+        slope, shift, _ = fitted[key[2]]
+        assert found == pytest.approx(slope * given + shift, abs=0.1) and abs(found - given) > 0.3
     rows = [line.split() for line in result.stdout.splitlines()]
     assert any(row[:3] == ["TREATS", "48", "12"] for row in rows)
     assert "Fitted on 12 notes" in result.stderr

@@ -88,7 +88,7 @@ def test_there_are_enough_pairs_of_each_thing(pairs):
     assert min(said[value] for value in (*CAUSALITIES, *KINDS)) >= 25
     assert Counter(relation.label for relation in relations)["TREATS"] >= 500
     assert sum(not note.relations for note in pairs["train"]) >= 30
-    assert sum(len(notes) for notes in pairs.values()) == 770
+    assert sum(len(notes) for notes in pairs.values()) == 995
 
 
 def test_there_are_enough_snippets_of_each_thing(snippets):

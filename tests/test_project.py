@@ -223,7 +223,6 @@ def test_configs_build(path, checkpoint, make_nlp, make_examples, tmp_path):
         "sections_cpu.cfg": ["clinbert_sentences", "clinbert_sections"],
         "bench_ade_relations_cpu.cfg": ade,
         "quick_cpu.cfg": relations,
-        "relations_cpu.cfg": relations,
         "relations_head_cpu.cfg": relations,
         "reading_cpu.cfg": reading,
         "reading_head_cpu.cfg": reading,
