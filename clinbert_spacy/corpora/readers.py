@@ -155,6 +155,8 @@ def create_corpus(
     RETURNS (Callable[[Language], Iterator[Example]]): the reader.
     """
     blocks = _blocks(sources)
+    if scheme != "product" and any(block.get("name_drug") for block in blocks):
+        raise CorpusError(f"'name_drug' adds a DRUG: expected scheme 'product', found {scheme!r}.")
     # Read once, when first asked for: a config can be built where its files are not.
     cache: Dict[str, List[List[AnnotatedNote]]] = {}
     rng = random.Random(seed)

@@ -180,7 +180,7 @@ def kind_of_pair(one: Found, words: Sequence[str], assertion: str) -> str:
 
     one (Found): the pair. words (Sequence[str]): causality and kind. assertion (str): of the tail.
     RETURNS (str): `indication`, `allergy list`, `denied link`, `family`, or the assertion; "" for a
-        present reaction.
+        reaction that the patient has or had.
     """
     if one.label == TREATS:
         return "indication"
@@ -188,7 +188,7 @@ def kind_of_pair(one: Found, words: Sequence[str], assertion: str) -> str:
         return "allergy list"
     if words[0] == "denied":
         return "denied link"
-    return "" if assertion == "present" else assertion
+    return "" if assertion in ("present", "historical") else assertion
 
 
 def _reason(example: Example, one: Found) -> str:

@@ -110,6 +110,33 @@ def test_links_reach_the_examples(tmp_path):
     assert shown[2] == ("aspirin", "MI", "TREATS", "", "") and len(shown) == 4
     assert attrs["links_covered"] == ["ADVERSE_EFFECT", "TREATS"] and attrs["links_closed"]
     assert {entity.label_ for entity in example.reference.ents} >= {"TEST", "LAB_VALUE", "DRUG"}
+    assert set(attrs["covered"]) == {"DISEASE", "SYMPTOM", "DRUG", "TEST", "LAB_VALUE"}
+    # causality and kind of the pair, values of its ends
+    values = {text[a:b]: said for a, b, _, said in attrs["asserted"]}
+    assert values["ramipril"] == {"drug_status": "stopped"} and values["Creatinine"] == {}
+    assert values["Cough"] == {"presence": "present", "experiencer": "patient", "time": "current"}
+    assert not example.predicted.ents and "clinbert_ents" not in example.predicted.spans
+
+
+def test_snippets_without_pairs_say_nothing_of_links(tmp_path):
+    """The same file under the other name: links are read, and nothing is claimed to be covered."""
+    path = str(write(tmp_path, LINKED))
+    (example,) = create_corpus({"snippets": {"path": path}})(English())
+    assert not {"links", "links_covered"} & set(example.reference.spans["clinbert_ents"].attrs)
+    assert len(next(read_corpus("snippets", path)).relations) == 4
+
+
+def test_links_of_a_note_that_is_cut(tmp_path):
+    read = create_corpus({"pairs": {"path": str(write(tmp_path, LINKED))}}, max_length=10)
+    pieces = [example.reference for example in read(English())]
+    assert len(pieces) > 1 and "".join(doc.text for doc in pieces).endswith("Sodium fine.")
+    shown = [
+        (doc.text[a:b], doc.text[c:d]) for doc in pieces
+        for a, b, c, d, *_ in doc.spans["clinbert_ents"].attrs["links"]
+    ]  # fmt: skip
+    # one is of two pieces
+    assert shown == [("ramipril", "Cough"), ("losartan", "Cough"), ("aspirin", "MI")]
+    assert all(doc.spans["clinbert_ents"].attrs["links_closed"] for doc in pieces)
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ from clinbert_spacy.corpora.dedupe import drop_overlaps, overlaps, word_runs
 from clinbert_spacy.corpora.files import CorpusError
 from clinbert_spacy.corpora.record import AnnotatedNote
 from clinbert_spacy.corpora.splits import (
+    fold_of,
     in_split,
     make_splits,
     read_excluded,
     read_splits,
     split_of,
+    take_fold,
     take_part,
     write_excluded,
     write_splits,
@@ -120,3 +122,31 @@ def test_overlaps_by_note_pubmed_id_and_text():
 def test_word_runs_ignore_case_and_punctuation():
     assert word_runs("A, b c!", 2) == word_runs("a B-c", 2)
     assert word_runs("one two") == set()
+
+
+def test_folds_are_fixed_and_of_one_size():
+    # the figures of cross-validation stand on these
+    assert [fold_of(name, 10) for name in ("10048291", "p1", "")] == [2, 2, 4]
+    sizes = [0] * 5
+    for i in range(5000):
+        sizes[fold_of(f"patient{i}", 5)] += 1
+    assert min(sizes) > 900 and fold_of("anything", 1) == 0
+
+
+def test_a_fold_and_the_others():
+    notes = [note(str(i), "text", f"patient{i // 3}") for i in range(90)]
+    held_out = [list(take_fold(notes, fold, 4, True)) for fold in range(4)]
+    assert sorted(int(n.id) for part in held_out for n in part) == list(range(90))
+    groups = [{n.group for n in part} for part in held_out]
+    assert all(groups) and sum(map(len, groups)) == 30
+    for fold, part in enumerate(held_out):
+        others = list(take_fold(notes, fold, 4, False))
+        # in their order, each on one side
+        assert sorted(others + part, key=lambda n: int(n.id)) == notes
+        assert others == [n for n in notes if n not in part] and others != part
+
+
+@pytest.mark.parametrize(("fold", "folds"), [(3, 3), (-1, 3), (0, 0), (0, -2)])
+def test_folds_that_are_not_there(fold, folds):
+    with pytest.raises(CorpusError, match=f"from 0 to {folds - 1}, found {fold}"):
+        list(take_fold([note("1", "one")], fold, folds, True))

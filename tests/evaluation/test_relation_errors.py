@@ -100,10 +100,14 @@ def test_words_around_and_the_note():
     assert len(error.text) <= len("__cough__ a/b from **ramipril**") + 2 * AROUND
 
 
-def test_ends_that_overlap_keep_the_words():
-    example = found_example(("{aspirin rash|SYMPTOM} came", []), [])
+@pytest.mark.parametrize(
+    "drug, shown",
+    [((0, 7), "**aspirin**__ rash here__ came"), ((8, 12), "__aspirin rash here__**** came")],
+)
+def test_ends_that_overlap_keep_the_words(drug, shown):
+    example = found_example(("{aspirin rash here|SYMPTOM} came", []), [])
     attrs = example.reference.spans["clinbert_ents"].attrs
-    attrs["gold"].append([0, 7, "DRUG"])
-    attrs["links"].append([0, 7, 0, 12, EFFECT, "", ""])
+    attrs["gold"].append([*drug, "DRUG"])
+    attrs["links"].append([*drug, 0, 17, EFFECT, "", ""])
     (error,) = errors_of(example)
-    assert error.text == "**aspirin**__ rash__ came"
+    assert error.text == shown

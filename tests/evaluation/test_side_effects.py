@@ -174,6 +174,8 @@ def test_whole_is_not_asked_where_the_gold_does_not_say(said):
         (EFFECT, ("stated", "withdrawal"), "present", ""),
         (EFFECT, ("possible", "overdose"), "present", ""),
         (EFFECT, ("", ""), "present", ""),
+        # the patient had it
+        (EFFECT, ("stated", "reaction"), "historical", ""),
     ],
 )
 def test_kinds_of_pairs(label, words, assertion, kind):
@@ -187,7 +189,7 @@ HARD = [
     (TRUE, {**CURRENT, "experiencer": "family"}, "family"),
     (TRUE, {**CURRENT, "presence": "absent"}, "absent"),
     (TRUE, {**CURRENT, "presence": "hypothetical"}, "hypothetical"),
-    (TRUE, {**CURRENT, "time": "historical"}, "historical"),
+    (TRUE, {**CURRENT, "presence": "conditional"}, "conditional"),
     (TRUE, {**CURRENT, "presence": "absent", "experiencer": "family"}, "family"),
 ]
 WIDE = [("lisinopril", "DRUG"), ("dry cough", "DISEASE")]

@@ -4,7 +4,7 @@ import pytest
 import srsly
 from thinc.api import Config
 
-from clinbert_spacy.training.ablation import make_cells, read_plan
+from clinbert_spacy.training.ablation import make_cells, read_by, read_plan
 from clinbert_spacy.training.ablation_values import digest, fill, to_options
 
 from .toy_text import PRETRAINING
@@ -281,3 +281,27 @@ def test_the_shipped_folds(tmp_path, monkeypatch):
     plan = read_plan(srsly.read_yaml("configs/bench_ade.yml"), {"corpora": str(tmp_path)})
     folds = [Config().from_str(c.config)["corpora"]["dev"]["fold"] for c in make_cells(plan)]
     assert folds == list(range(10))
+
+
+def test_what_an_evaluation_writes_is_not_read():
+    options = ["relation-score", "--data", "a/b", "--corpus", "ade", "--errors", "out/e.md", "--on",
+               "--output", "out/r.json", "--base", "kb/x"]  # fmt: skip
+    assert read_by(options) == ["a/b", "kb/x"]
+    assert read_by(["evaluate"]) == read_by([]) == []
+
+
+@pytest.mark.parametrize("name", ["errors", "output"])
+def test_files_that_a_cell_wrote_change_no_key(source, tmp_path, name):
+    page = tmp_path / "out" / "e.md"
+    block = source["sets"]["one"]
+    source["sets"] = {"two": {**block, "evaluate": {**block["evaluate"], name: str(page)}}}
+    before = cells_of(source)
+    page.parent.mkdir()
+    for text in ("one", "two"):
+        page.write_text(text)
+        assert cells_of(source) == before
+    # what it reads does
+    (tmp_path / "data" / "a.txt").write_text("two")
+    after = cells_of(source)
+    assert before.keys() == after.keys()
+    assert not {cell.key for cell in before.values()} & {cell.key for cell in after.values()}
