@@ -95,9 +95,8 @@ def _side_effect(group: Any, row: Mapping[str, Any], values: Mapping[int, int]) 
 
 
 def _effect_assertion(effect: Span, row: Mapping[str, Any]) -> Optional[str]:
-    """What this pair says of the effect; tests have a value instead."""
-    own = assertion(effect)
-    return own if own is None else row.get("assertion") or own
+    """What this pair says of the effect, or else what was said of it; a test has a value."""
+    return row.get("assertion") or assertion(effect)
 
 
 def side_effects_status(doc: Doc) -> str:

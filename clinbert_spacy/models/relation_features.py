@@ -4,7 +4,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy
 from numpy.typing import NDArray
-from spacy.attrs import SENT_START
+from spacy.attrs import IS_PUNCT, IS_SPACE, SENT_START
 from spacy.tokens import Doc, Span
 
 from ..attributes import AXES, RELATIONS_KEY
@@ -69,6 +69,8 @@ def ask(
         spans = list(group) if pairs else []
         places = _places(doc, spans, group.attrs["types"] if spans else [], labels)
         arrays = {"place": places, "breaks": _breaks(doc)}
+        words = ~doc.to_array([IS_PUNCT, IS_SPACE]).any(axis=1)
+        arrays |= {"sentence": sentence_numbers(doc), "word": words}
         if pairs:
             arrays |= _ask_note(doc, spans, group.attrs, sections, labels, shift, entities)
             allowed.append(_allowed(group.attrs["allowed"], n_relations))
@@ -156,7 +158,7 @@ def _buckets(
     types = numpy.array([1 + labels.index(label) for label in attrs["types"]])
     number = {name: i + 1 for i, name in enumerate(sections)}
     section = numpy.array([number.get(name, 0) for name in attrs["sections"]])
-    sentence = numpy.cumsum(doc.to_array([SENT_START]).ravel() == 1)[starts]
+    sentence = sentence_numbers(doc)[starts]
     forward = starts[head] <= starts[tail]
     gap = numpy.maximum(starts[tail] - ends[head], starts[head] - ends[tail])
     gaps = numpy.searchsorted(GAPS, numpy.maximum(gap, 0)) + (len(GAPS) + 1) * forward
@@ -186,6 +188,11 @@ def _places(
     for span, label in zip(spans, types):
         places[span.start : span.end] = 1 + labels.index(label)
     return places
+
+
+def sentence_numbers(doc: Doc) -> NDArray[numpy.int64]:
+    """Number the sentence of each token. RETURNS (NDArray): Shape (tokens,)."""
+    return numpy.cumsum(_breaks(doc))
 
 
 def _breaks(doc: Doc) -> NDArray:

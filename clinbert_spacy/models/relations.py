@@ -10,7 +10,7 @@ from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d
 
 from ..attributes import CAUSALITIES, KINDS, PRIORITY
-from ..nets.relations import HEAD, ROLES, TAIL, RelationNet, split_scores
+from ..nets.relations import RelationNet, split_scores
 from .assertion import value_weights
 from .batch import join_rows, split_rows
 from .headings import section_names
@@ -142,13 +142,20 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[PairScores, 
 
 
 def _focus(asked: Questions, shares: torch.Tensor) -> NDArray[numpy.int64]:
-    """Tokens, counted from the start of their notes, that counted most; -1 without any."""
-    role = asked.arrays["role"] % ROLES
-    free = asked.arrays["mask"] & (role != HEAD) & (role != TAIL)
+    """Words, counted from the start of their notes, that counted most; -1 without any.
+
+    They stand in the sentences of the two entities and belong to no entity.
+    """
+    window, arrays = asked.arrays["window"], asked.arrays
+    owners, first = numpy.unique(arrays["owner"], return_index=True)
+    begins = dict(zip(owners.tolist(), arrays["sentence"][arrays["members"][first]].tolist()))
+    ends = numpy.array([[begins[e] for e in arrays[name].tolist()] for name in ("head", "tail")])
+    near = (arrays["sentence"][window][None] == ends[:, :, None]).any(0)
+    free = arrays["mask"] & near & arrays["word"][window] & (arrays["place"][window] == 0)
     weights = numpy.where(free, shares.detach().float().cpu().numpy(), -1.0)
     best = weights.argmax(1)
     rows = numpy.arange(len(best))
-    tokens = asked.arrays["window"][rows, best] - numpy.repeat(asked.shifts, asked.counts)
+    tokens = window[rows, best] - numpy.repeat(asked.shifts, asked.counts)
     return numpy.where(weights[rows, best] > 0.0, tokens, -1)
 
 

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from spacy.attrs import SENT_START
 from spacy.tokens import Doc, Span
 
+from ..attributes import ASSERTION_KEY
+
 # What may stand at the two ends of a relation: label -> [labels of heads, labels of tails].
 Ends = Mapping[str, Sequence[Sequence[str]]]
 PROBLEMS = ["DISEASE", "SYMPTOM"]
@@ -115,3 +117,16 @@ def propose(
                 order = numpy.argsort(gaps.clip(min=0), kind="stable")
                 pairs += [Pair(head, tail, allowed) for tail in near[order][:most].tolist()]
     return sorted(pairs)
+
+
+def said_of(doc: Doc, spans: Sequence[Span]) -> List[Dict[str, str]]:
+    """Look up what `clinbert_assertion` says of entities.
+
+    doc (Doc): a note. spans (Sequence[Span]): the entities.
+    RETURNS (List[Dict[str, str]]): values by axis; empty where nobody judged one.
+    """
+    group = doc.spans.get(ASSERTION_KEY)
+    if group is None or "values" not in group.attrs:
+        return [{} for _ in spans]
+    found = {(s.start, s.end): dict(values) for s, values in zip(group, group.attrs["values"])}
+    return [found.get((span.start, span.end), {}) for span in spans]

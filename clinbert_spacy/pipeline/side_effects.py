@@ -1,6 +1,6 @@
 """`clinbert_side_effects`: which drug did what, what a drug is given for, and its doses."""
 
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy
 from spacy.language import Language
@@ -11,9 +11,9 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
 from .. import attributes
-from ..attributes import ASSERTION_KEY, FOUND, NO_DRUG, NONE_FOUND, RELATIONS_KEY
+from ..attributes import FOUND, NO_DRUG, NONE_FOUND, RELATIONS_KEY
 from .calibration import Platt, calibrate
-from .candidates import RELATIONS, Pair, Typed, check_ends, propose, type_entities
+from .candidates import RELATIONS, Pair, check_ends, propose, said_of, type_entities
 from .pair_gold import gold_ends, gold_of_pairs
 
 EFFECT = "ADVERSE_EFFECT"
@@ -214,7 +214,7 @@ class SideEffects(TrainablePipe):
             "pairs": [[pair.head, pair.tail] for pair in pairs],
             "allowed": [list(pair.allowed) for pair in pairs],
             "sections": [name or "" for name in attributes.section_names_of(doc, spans)],
-            "values": _values(doc, spans),
+            "values": said_of(doc, spans),
         }
         doc.spans[RELATIONS_KEY] = SpanGroup(doc, name=RELATIONS_KEY, attrs=attrs, spans=spans)
         return pairs
@@ -280,8 +280,15 @@ class SideEffects(TrainablePipe):
             row = {"head": head, "tail": tail, "label": label, "score": float(found[i, best[i]])}
             if label == EFFECT:
                 row |= self._say(judged, i) | _show(doc, group[head], group[tail], judged.focus[i])
+                # a test is there or not by its value
+                row |= {"assertion": ""} if group.attrs["types"][tail] in self._measured() else {}
             rows.append(row)
         return rows
+
+    def _measured(self) -> Set[str]:
+        """Labels that have relations of their own, as tests have a value: no problems."""
+        rest = (heads for label, (heads, _) in self.ends.items() if label != EFFECT)
+        return {label for heads in rest for label in heads}
 
     def _say(self, judged: Any, pair: int) -> Dict[str, str]:
         learned = self.cfg.get("learned", ())
@@ -332,15 +339,6 @@ class SideEffects(TrainablePipe):
         return self.model.attrs["loss"](self.model, scores, gold)
 
 
-def _values(doc: Doc, spans: Sequence[Span]) -> List[Dict[str, str]]:
-    """What `clinbert_assertion` says of each entity."""
-    group = doc.spans.get(ASSERTION_KEY)
-    if group is None or "values" not in group.attrs:
-        return [{} for _ in spans]
-    found = {(s.start, s.end): dict(values) for s, values in zip(group, group.attrs["values"])}
-    return [found.get((span.start, span.end), {}) for span in spans]
-
-
 def _show(doc: Doc, drug: Span, effect: Span, focus: int) -> Dict[str, Any]:
     """The sentences of both ends, and the word that weighed most, as ranges of tokens."""
     sentences = {span[0].sent.start: span[0].sent.end for span in (drug, effect)}
@@ -348,9 +346,3 @@ def _show(doc: Doc, drug: Span, effect: Span, focus: int) -> Dict[str, Any]:
         "evidence": [list(item) for item in sorted(sentences.items())],
         "cue": [int(focus), int(focus) + 1] if focus >= 0 else [],
     }
-
-
-def typed_of(doc: Doc) -> List[Typed]:
-    """List the entities that a relation may join. RETURNS (List[Typed]): Of an annotated note."""
-    group = doc.spans.get(RELATIONS_KEY)
-    return [Typed(*row) for row in zip(group, group.attrs["types"])] if group is not None else []

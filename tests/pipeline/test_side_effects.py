@@ -11,7 +11,7 @@ from spacy.tokens import Doc, DocBin, Span, SpanGroup
 
 from clinbert_spacy.pipeline.candidates import RELATIONS
 from clinbert_spacy.pipeline.pair_gold import gold_of_pairs
-from clinbert_spacy.pipeline.side_effects import SideEffects, typed_of
+from clinbert_spacy.pipeline.side_effects import SideEffects
 from tests.toy_relations import (
     BARE,
     DENIED,
@@ -78,9 +78,8 @@ def test_learns(trained):
     assert effect.cue is not None and effect.cue.text not in ("lisinopril", "cough")
     (other,) = docs[1]._.clinbert_side_effects
     assert (other.causality, other.kind) == ("denied", "allergy") and not other.is_current_reaction
-    assert [one.label for one in typed_of(docs[0])] == (
-        ["DRUG", "SYMPTOM", "DRUG", "STRENGTH", "SYMPTOM"]
-    )
+    types = docs[0].spans["clinbert_relations"].attrs["types"]
+    assert types == ["DRUG", "SYMPTOM", "DRUG", "STRENGTH", "SYMPTOM"]
 
 
 def test_scores_end_to_end(trained):
@@ -308,10 +307,11 @@ def test_a_pair_may_say_more_than_its_effect(bare):
         (found,) = doc._.clinbert_side_effects
         assert (found.causality, found.kind, found.assertion) == expected
         assert found.is_current_reaction == (found.assertion == "present")
-    # where nobody judged the effect, the pair does not either
-    doc = with_sentences(bare, "rash , penicillin", RASHES)
-    judge(bare.get_pipe(NAME), doc, [LINK], learned=["assertion"])
-    assert doc._.clinbert_side_effects[0].assertion is None
+    # where nobody judged the effect, the pair does; a test has a value instead
+    for label, expected in (("SYMPTOM", "absent"), ("TEST", None)):
+        doc = with_sentences(bare, "rash , penicillin", [("rash", label), RASHES[1]])
+        judge(bare.get_pipe(NAME), doc, [LINK], learned=["assertion"])
+        assert doc._.clinbert_side_effects[0].assertion == expected
 
 
 def test_without_assertion_nothing_is_said_of_either(bare):
