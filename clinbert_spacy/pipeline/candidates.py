@@ -1,6 +1,6 @@
 """Pairs of entities that may be related: types that fit, near each other, a fixed number a head."""
 
-from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy
 from numpy.typing import NDArray
@@ -130,3 +130,38 @@ def said_of(doc: Doc, spans: Sequence[Span]) -> List[Dict[str, str]]:
         return [{} for _ in spans]
     found = {(s.start, s.end): dict(values) for s, values in zip(group, group.attrs["values"])}
     return [found.get((span.start, span.end), {}) for span in spans]
+
+
+def once_a_statement(
+    rows: Sequence[Mapping[str, Any]], words: Sequence[str], labels: Sequence[str]
+) -> List[Mapping[str, Any]]:
+    """Keep one pair a statement: of mentions of the same words joined to one mention, the best.
+
+    rows (Sequence[Mapping]): relations of a note: head, tail, label, score.
+    words (Sequence[str]): of its entities. labels (Sequence[str]): relations of which one is kept.
+    RETURNS (List[Mapping]): those kept, in order; equally good ones stay.
+    """
+    best: Dict[Tuple[str, str, int], float] = {}
+    keys = [_statements(row, words) if row["label"] in labels else [] for row in rows]
+    for row, places in zip(rows, keys):
+        for key in places:
+            best[key] = max(best.get(key, 0.0), row["score"])
+    return [r for r, places in zip(rows, keys) if all(best[k] == r["score"] for k in places)]
+
+
+def _statements(row: Mapping[str, Any], words: Sequence[str]) -> List[Tuple[str, str, int]]:
+    ends = (("head", "tail"), ("tail", "head"))
+    return [(f"{row['label']} {one}", words[row[one]], row[other]) for one, other in ends]
+
+
+def evidence_of(doc: Doc, drug: Span, effect: Span, focus: int) -> Dict[str, Any]:
+    """Show where a pair stands.
+
+    doc (Doc): a note. drug (Span), effect (Span): its ends. focus (int): a token, -1 without one.
+    RETURNS (Dict[str, Any]): ranges of tokens: `evidence`, the sentences of both ends, and `cue`.
+    """
+    sentences = {span[0].sent.start: span[0].sent.end for span in (drug, effect)}
+    return {
+        "evidence": [list(item) for item in sorted(sentences.items())],
+        "cue": [int(focus), int(focus) + 1] if focus >= 0 else [],
+    }

@@ -1,6 +1,6 @@
 """`clinbert_side_effects`: which drug did what, what a drug is given for, and its doses."""
 
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy
 from spacy.language import Language
@@ -13,7 +13,16 @@ from thinc.api import Config, Model
 from .. import attributes
 from ..attributes import FOUND, NO_DRUG, NONE_FOUND, RELATIONS_KEY
 from .calibration import Platt, calibrate
-from .candidates import RELATIONS, Pair, check_ends, propose, said_of, type_entities
+from .candidates import (
+    RELATIONS,
+    Pair,
+    check_ends,
+    evidence_of,
+    once_a_statement,
+    propose,
+    said_of,
+    type_entities,
+)
 from .pair_gold import gold_ends, gold_of_pairs
 
 EFFECT = "ADVERSE_EFFECT"
@@ -48,6 +57,7 @@ DEFAULT_SIDE_EFFECTS_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
         "label_map": {},
         "window": 2,
         "most": 12,
+        "once": ["ADVERSE_EFFECT", "TREATS"],
         "threshold": 0.5,
         "thresholds": {},
         "scorer": {"@scorers": "clinbert.relations_scorer.v1"},
@@ -64,6 +74,7 @@ def make_clinbert_side_effects(
     label_map: Dict[str, str],
     window: int,
     most: int,
+    once: List[str],
     threshold: float,
     thresholds: Dict[str, float],
     scorer: Optional[Callable],
@@ -85,8 +96,8 @@ def make_clinbert_side_effects(
     """
     return SideEffects(
         nlp.vocab, model, name, relations=RELATIONS if relations is None else relations,
-        label_map=label_map, window=window, most=most, threshold=threshold, thresholds=thresholds,
-        scorer=scorer,
+        label_map=label_map, window=window, most=most, once=once,
+        threshold=threshold, thresholds=thresholds, scorer=scorer,
     )  # fmt: skip
 
 
@@ -108,6 +119,7 @@ class SideEffects(TrainablePipe):
         label_map: Optional[Mapping[str, str]] = None,
         window: int = 2,
         most: int = 12,
+        once: Sequence[str] = ("ADVERSE_EFFECT", "TREATS"),
         threshold: float = 0.5,
         thresholds: Optional[Mapping[str, float]] = None,
         scorer: Optional[Callable] = None,
@@ -121,6 +133,7 @@ class SideEffects(TrainablePipe):
         self._check_known(thresholds or {})
         self.window = window
         self.most = most
+        self.once = tuple(once)
         self.threshold = threshold
         self.scorer = scorer
         self.cfg: Dict[str, Any] = {}
@@ -279,19 +292,16 @@ class SideEffects(TrainablePipe):
             head, tail = pairs[i]
             row = {"head": head, "tail": tail, "label": label, "score": float(found[i, best[i]])}
             if label == EFFECT:
-                row |= self._say(judged, i) | _show(doc, group[head], group[tail], judged.focus[i])
-                # a test is there or not by its value
-                row |= {"assertion": ""} if group.attrs["types"][tail] in self._measured() else {}
+                row |= self._say(judged, i, group.attrs["types"][tail])
+                row |= evidence_of(doc, group[head], group[tail], judged.focus[i])
             rows.append(row)
-        return rows
+        return once_a_statement(rows, [span.text.lower() for span in group], self.once)
 
-    def _measured(self) -> Set[str]:
-        """Labels that have relations of their own, as tests have a value: no problems."""
-        rest = (heads for label, (heads, _) in self.ends.items() if label != EFFECT)
-        return {label for heads in rest for label in heads}
-
-    def _say(self, judged: Any, pair: int) -> Dict[str, str]:
-        learned = self.cfg.get("learned", ())
+    def _say(self, judged: Any, pair: int, effect: str) -> Dict[str, str]:
+        # what has relations of its own is no problem: a test is there or not by its value
+        measured = {x for label, (heads, _) in self.ends.items() if label != EFFECT for x in heads}
+        unasked = {"assertion"} if effect in measured else set()
+        learned = set(self.cfg.get("learned", ())) - unasked
         return {
             name: values[int(getattr(judged, name)[pair].argmax())] if name in learned else default
             for name, (values, default) in SAID.items()
@@ -337,12 +347,3 @@ class SideEffects(TrainablePipe):
         known = [name for name, values in zip(SAID, gold[1:]) if (values >= 0).any()]
         self.cfg["learned"] = sorted({*self.cfg.get("learned", ()), *known})
         return self.model.attrs["loss"](self.model, scores, gold)
-
-
-def _show(doc: Doc, drug: Span, effect: Span, focus: int) -> Dict[str, Any]:
-    """The sentences of both ends, and the word that weighed most, as ranges of tokens."""
-    sentences = {span[0].sent.start: span[0].sent.end for span in (drug, effect)}
-    return {
-        "evidence": [list(item) for item in sorted(sentences.items())],
-        "cue": [int(focus), int(focus) + 1] if focus >= 0 else [],
-    }

@@ -13,6 +13,7 @@ from clinbert_spacy.pipeline.candidates import (
     Typed,
     allowed_by_types,
     check_ends,
+    once_a_statement,
     propose,
     sentence_numbers,
     type_entities,
@@ -189,3 +190,21 @@ def test_entities_out_of_order_are_sorted():
     assert [one.span.start for one in entities] == [0, 3, 6]
     assert isinstance(entities[0], Typed)
     assert words(propose(doc, entities, TABLE, 0, 1)) == [(1, 0)]  # both 2 away: the left one
+
+
+def test_one_pair_a_statement():
+    words = ["amoxicillin", "rash", "amoxicillin", "rash", "fever"]
+    rows = [
+        {"head": head, "tail": tail, "label": label, "score": score}
+        for head, tail, label, score in (
+            (0, 1, "ADVERSE_EFFECT", 0.9), (2, 1, "ADVERSE_EFFECT", 0.4),
+            (2, 3, "ADVERSE_EFFECT", 0.8), (2, 4, "ADVERSE_EFFECT", 0.3),
+            (0, 1, "HAS_FORM", 0.9), (2, 1, "HAS_FORM", 0.4),
+        )
+    ]  # fmt: skip
+    kept = once_a_statement(rows, words, ["ADVERSE_EFFECT"])
+    assert [(row["head"], row["tail"], row["label"]) for row in kept] == [
+        (0, 1, "ADVERSE_EFFECT"), (2, 3, "ADVERSE_EFFECT"), (2, 4, "ADVERSE_EFFECT"),
+        (0, 1, "HAS_FORM"), (2, 1, "HAS_FORM"),
+    ]  # fmt: skip
+    assert once_a_statement(rows, words, []) == rows

@@ -203,11 +203,16 @@ def test_nested_and_overlapping_entities(copied):
     # three drugs, each with three problems and a strength
     assert len(pairs) == 3 * 4 == len(set(pairs))
     doc = copied.get_pipe("clinbert_transformer")(doc)
-    component.threshold = 0.0
+    component.threshold, component.once = 0.0, ()
     component.set_annotations([doc], component.model.attrs["decode"](
         component.model, component.model.predict([doc])
     ))  # fmt: skip
     assert len(doc._.clinbert_relations) == 12
+    component.once = ("ADVERSE_EFFECT", "TREATS")
+    component.ask(doc, spans)
+    judged = component.model.attrs["decode"](component.model, component.model.predict([doc]))
+    component.set_annotations([doc], judged)
+    assert len(doc._.clinbert_relations) < 12  # aspirin is named twice
     assert all(0.0 <= x.score <= 1.0 for x in doc._.clinbert_relations)
 
 
