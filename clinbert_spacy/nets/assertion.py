@@ -5,8 +5,8 @@ from typing import Dict, List, Tuple
 import torch
 from torch import Tensor, nn
 
-# Entities whose contexts are in memory at a time: a note may have a hundred thousand.
-AT_ONCE = 2048
+# Entities whose contexts are looked at together: what fits into a cache is faster.
+AT_ONCE = 128
 
 
 class EntityContext(nn.Module):

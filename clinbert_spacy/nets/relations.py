@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from .assertion import attend
 
-# Pairs whose windows are in memory at a time.
-AT_ONCE = 4096
+# Pairs whose windows are looked at together: what fits into a processor's cache is twice as fast.
+AT_ONCE = 128
 
 
 class RelationNet(nn.Module):
