@@ -110,17 +110,20 @@ def right_pairs(
     examples (Sequence[Example]): `predicted` has the group `clinbert_relations` with `pairs`.
     judged (Sequence[Judged]): probabilities of their pairs. label (str): the relation.
     number (int): its column.
-    RETURNS (Tuple[NDArray, NDArray]): probabilities, and whether the gold has exactly this pair.
+    RETURNS (Tuple[NDArray, NDArray]): probabilities, and whether the gold has exactly this pair;
+        pairs of which the corpus only says that they may be one are left out.
     """
     scores, right = [], []
     for example, found in zip(examples, judged):
         attrs, group = gold_attrs(example), example.predicted.spans[RELATIONS_KEY]
         if label not in attrs.get("links_covered", []) or not attrs.get("links_closed"):
             continue
-        gold = {tuple(row[:4]) for row in attrs.get("links", []) if row[4] == label}
+        links = {name: {tuple(row[:4]) for row in attrs.get("links", []) if row[4] == name}
+                 for name in (label, "")}  # fmt: skip
         places = [(span.start_char, span.end_char) for span in group]
         for pair, (head, tail) in enumerate(group.attrs["pairs"]):
-            if number in group.attrs["allowed"][pair]:
+            ends = (*places[head], *places[tail])
+            if number in group.attrs["allowed"][pair] and ends not in links[""]:
                 scores.append(found.relations[pair, number])
-                right.append((*places[head], *places[tail]) in gold)
+                right.append(ends in links[label])
     return numpy.array(scores, dtype="float64"), numpy.array(right, dtype=bool)

@@ -1,5 +1,8 @@
 """What the gold knows of a pair: there, not there, or unknown."""
 
+from types import SimpleNamespace
+
+import numpy
 import spacy
 from spacy.tokens import Span
 from spacy.training import Example
@@ -8,7 +11,7 @@ from clinbert_spacy.corpora.links import name_drug
 from clinbert_spacy.corpora.readers import to_example
 from clinbert_spacy.corpora.schema import get_schema
 from clinbert_spacy.pipeline.candidates import RELATIONS
-from clinbert_spacy.pipeline.pair_gold import gold_ends, gold_of_pairs
+from clinbert_spacy.pipeline.pair_gold import gold_ends, gold_of_pairs, right_pairs
 from tests.toy_relations import REVIEW, TEXT, TWICE, concept_note, make_component, make_note
 
 NLP = spacy.blank("en")
@@ -100,6 +103,10 @@ def test_a_doubtful_pair_is_unknown():
     assert found == {
         (0, "pain"): 1, (second, "pain"): -1, (0, "ulcer"): 0, (second, "ulcer"): 0,
     }  # fmt: skip
+    # nor does anybody calibrate on it
+    judged = SimpleNamespace(relations=numpy.full((4, len(NAMES)), 0.5))
+    scores, right = right_pairs([example], [judged], "ADVERSE_EFFECT", effect)
+    assert len(scores) == 3 and right.sum() == 1
 
 
 def test_corpora_without_relations_leave_all_unknown():
