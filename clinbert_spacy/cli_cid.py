@@ -43,6 +43,8 @@ def cid_score(
 
     check_path(data)
     check_path(base)
+    if output:
+        check_path(output.parent)
     nlp = load_component(pipeline, gpu_id)
     nlp.get_pipe(COMPONENT).thresholds = {EFFECT: LEAST}
     linker = ConceptLinker(base, ("MESH", "OMIM"))

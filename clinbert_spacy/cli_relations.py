@@ -13,7 +13,6 @@ from .cli_args import check_path, command_line, load_pipeline
 from .cli_show import print_table, progress_bar
 
 COMPONENT = "clinbert_side_effects"
-SHOWN = 60  # characters to either side of an error
 Data = Annotated[Path, typer.Option(help="Folder or file of the corpus.")]
 Corpus = Annotated[str, typer.Option(help="Its name: notes, pairs, ade, bc5cdr, ...")]
 GpuId = Annotated[int, typer.Option(min=-1, help="Number of the GPU, -1 for the CPU.")]
@@ -39,6 +38,8 @@ def relation_score(
     from .evaluation.side_effects import PROTOCOL, judge, overlapping, summarise, without_overlaps
 
     check_path(data)
+    if output:
+        check_path(output.parent)
     nlp = load_component(pipeline, gpu_id)
     check_fold(nlp, pipeline, corpus, fold, folds)
     block: Dict[str, Any] = {"corpus": corpus, "path": str(data)}

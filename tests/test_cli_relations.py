@@ -95,7 +95,7 @@ def test_without_errors_the_page_is_empty(pipeline, tmp_path):
 
 def test_output_into_a_folder_that_does_not_exist(pipeline, data, tmp_path):
     result = score(pipeline, data, "--output", tmp_path / "none" / "r.json")
-    assert result.exit_code == 1 and "its folder does not exist" in result.stderr
+    assert result.exit_code == 1 and "No such file or folder" in result.stderr
 
 
 # Folds

@@ -10,7 +10,7 @@ from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d
 
 from ..attributes import CAUSALITIES, KINDS, PRIORITY
-from ..nets.relations import RelationNet, split_scores
+from ..nets.relations import RelationNet
 from .assertion import value_weights
 from .batch import join_rows, split_rows
 from .headings import section_names
@@ -192,7 +192,7 @@ def pair_loss(model: Model, found: PairScores, gold: PairGold) -> Tuple[float, F
     if not len(found.scores):
         return 0.0, found.scores
     scores = xp2torch(found.scores, requires_grad=True, device=model.shims[0].device)
-    relations, *said = split_scores(scores, _sizes(model))
+    relations, *said = scores.split(_sizes(model), dim=1)
     gold = PairGold(*gold)
     right = torch.from_numpy(gold.relations).to(scores.device)
     known = (right != UNKNOWN) & torch.from_numpy(found.allowed).to(scores.device)
@@ -219,7 +219,7 @@ def decode(model: Model, found: PairScores) -> List[Judged]:
     model (Model): the classifier. found (PairScores): what `forward` gave.
     RETURNS (List[Judged]): per note.
     """
-    relations, *said = split_scores(xp2torch(found.scores).float().cpu(), _sizes(model))
+    relations, *said = xp2torch(found.scores).float().cpu().split(_sizes(model), dim=1)
     arrays = [
         torch.sigmoid(relations).numpy() * found.allowed,
         *(torch.softmax(part, dim=1).numpy() for part in said),

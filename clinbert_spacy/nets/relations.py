@@ -91,8 +91,3 @@ def _pool(rows: Tensor, members: Tensor, owner: Tensor) -> Tensor:
     count = int(owner.max()) + 1
     sums = rows.new_zeros(count, rows.shape[1]).index_add(0, owner, rows[members])
     return sums / torch.bincount(owner, minlength=count).unsqueeze(1)
-
-
-def split_scores(scores: Tensor, sizes: List[int]) -> Tuple[Tensor, ...]:
-    """Cut scores (P, sum of sizes) into those of each question."""
-    return scores.split(sizes, dim=1)
