@@ -183,6 +183,7 @@ ALL = (EFFECT, TREATS, *HAS, VALUE)
 RULES: Mapping[str, LinkRules] = {
     "notes": LinkRules(_as_written, ALL),
     "pairs": LinkRules(_as_written, (EFFECT, TREATS)),
+    "excerpts": LinkRules(_as_written, ALL),
     "ade": LinkRules(_doses, (EFFECT,)),
     "bc5cdr": LinkRules(_concepts, (EFFECT,)),
     "maccrobat": LinkRules(_modifiers, (*HAS, VALUE)),

@@ -253,12 +253,16 @@ _PAIRS = CorpusSchema(
     "CC BY 4.0", True, ("DISEASE", "SYMPTOM", "DRUG", "TEST", "LAB_VALUE"),
     {label: _to(label) for label in ("DISEASE", "SYMPTOM", "DRUG", "TEST", "LAB_VALUE")},
 )  # fmt: skip
+_EXCERPTS = CorpusSchema(
+    "excerpts", "snippets", "invented excerpts of this project, marked in full",
+    "CC BY 4.0", True, PRODUCT_LABELS, {label: _to(label) for label in PRODUCT_LABELS},
+)  # fmt: skip
 
 SCHEMAS: Dict[str, CorpusSchema] = {
     schema.name: schema
     for schema in (
         _BC5CDR, _NCBI, _BIORED, _MACCROBAT, _CHIA, _LCT, _ADE, _PSYTAR, _SPL_ADR, _NOTES,
-        _SNIPPETS, _PAIRS,
+        _SNIPPETS, _PAIRS, _EXCERPTS,
     )
 }  # fmt: skip
 

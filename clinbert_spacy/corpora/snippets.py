@@ -6,16 +6,22 @@ from typing import Dict, Iterator, List, Tuple, Union
 
 from ..attributes import AXES, CAUSALITIES, DRUG_AXES, KINDS, PROBLEM_AXES
 from .files import broken, lines_of, read_text
+from .links import ATTRIBUTES
 from .record import ASSERTED, AnnotatedNote, Mention, Relation, check_note
 
 MARK = re.compile(r"\{([^{}|]+)\|([^{}|]+)\|([^{}|]*)(?:\|([^{}|]*))?\}")
 LABEL_AXES = {
-    "DISEASE": PROBLEM_AXES, "SYMPTOM": PROBLEM_AXES, "DRUG": DRUG_AXES, "TEST": (),
-    "LAB_VALUE": (),
+    "DISEASE": PROBLEM_AXES, "SYMPTOM": PROBLEM_AXES, "DRUG": DRUG_AXES,
+    **{label: () for label in ("TEST", "LAB_VALUE", "PROCEDURE", "ANATOMY", *ATTRIBUTES)},
 }  # fmt: skip
 _NAMES = {axis: name for name, axis in ASSERTED.items()}
-# How a link is written, and the relation that it is.
-_LINKS = {"AE": "ADVERSE_EFFECT", "TREATS": "TREATS"}
+# How a link is written, the label of its head, and the relations that it is, by its tail's label.
+_LINKS: Dict[str, Tuple[str, Dict[str, str]]] = {
+    "AE": ("DRUG", {label: "ADVERSE_EFFECT" for label in ("DISEASE", "SYMPTOM", "TEST")}),
+    "TREATS": ("DRUG", {label: "TREATS" for label in ("DISEASE", "SYMPTOM")}),
+    "OF": ("DRUG", {label: f"HAS_{label}" for label in ATTRIBUTES}),
+    "VALUE": ("TEST", {"LAB_VALUE": "HAS_VALUE"}),
+}
 
 
 def read_snippets(path: Union[str, Path], encoding: str = "utf-8") -> Iterator[AnnotatedNote]:
@@ -23,11 +29,12 @@ def read_snippets(path: Union[str, Path], encoding: str = "utf-8") -> Iterator[A
 
     path (Union[str, Path]): JSONL with `id` and `note`: text in which every problem reads
         `{words|DISEASE|presence,experiencer,time}` or `{words|SYMPTOM|...}`, every drug
-        `{words|DRUG|status}`, with the values of `attributes.AXES`; tests and results, where they
-        are marked, `{words|TEST|}` and `{words|LAB_VALUE|}`. A drug with links has a number of its
-        own behind a further bar, `{words|DRUG|status|1}`; what it causes or treats says so there:
-        `{words|SYMPTOM|...|AE:1:stated:reaction}`, `{words|DISEASE|...|TREATS:1}`, several split
-        by `;`.
+        `{words|DRUG|status}`, with the values of `attributes.AXES`; what else is marked has no
+        values: `{words|TEST|}`, `{words|ROUTE|}`. A drug or test with links has a number of its
+        own behind a further bar, `{words|DRUG|status|1}`, `{words|TEST||2}`; what is linked to it
+        says so there: `{words|SYMPTOM|...|AE:1:stated:reaction}`, `{words|DISEASE|...|TREATS:1}`,
+        `{words|STRENGTH||OF:1}`, `{words|LAB_VALUE||VALUE:2}`, several split by `;`. A test may
+        carry both: `{words|TEST||2;AE:1:stated:reaction}`.
     encoding (str): its encoding.
     YIELDS (AnnotatedNote): a note a line, its marks taken out of the text.
     Raises CorpusError naming file and line for another shape, an unknown label or value.
@@ -81,20 +88,26 @@ def _unmark(
 def _relations(
     path: Union[str, Path], number: int, links: List[Tuple[str, str, str]]
 ) -> Tuple[Relation, ...]:
-    numbered = [(link, label) for _, label, link in links if link.isdecimal()]
-    if len(dict(numbered)) < len(numbered) or any(label != "DRUG" for _, label in numbered):
-        raise broken(path, number, "a number at one drug", f"numbers {numbered}")
-    drugs = {link: name for name, _, link in links if link.isdecimal()}
-    relations = []
-    for name, _, link in links:
-        for one in link.split(";") if link and not link.isdecimal() else ():
-            kind, _, rest = one.strip().partition(":")
-            drug, *said = rest.split(":")
-            if kind not in _LINKS or drug not in drugs:
-                raise broken(path, number, f"a link of {sorted(_LINKS)} to a drug", repr(one))
-            attributes = _said(path, number, kind, said)
-            place = f"R{len(relations) + 1}"
-            relations.append(Relation(place, _LINKS[kind], drugs[drug], name, attributes))
+    split = [
+        (name, label, part.strip())
+        for name, label, link in links
+        for part in (link.split(";") if link else ())
+    ]
+    numbered = [(part, label) for _, label, part in split if part.isdecimal()]
+    heads = {part: (name, label) for name, label, part in split if part.isdecimal()}
+    if len(heads) < len(numbered) or any(label not in ("DRUG", "TEST") for _, label in numbered):
+        raise broken(path, number, "a number at one drug or test", f"numbers {numbered}")
+    relations: List[Relation] = []
+    for name, label, part in split:
+        if not part.isdecimal():
+            kind, _, rest = part.partition(":")
+            head, *said = rest.split(":")
+            wanted, names = _LINKS.get(kind, ("", {}))
+            if label not in names or heads.get(head, ("", ""))[1] != wanted:
+                expected = f"a link of {sorted(_LINKS)} that fits {label}, to its drug or test"
+                raise broken(path, number, expected, repr(part))
+            place, told = f"R{len(relations) + 1}", _said(path, number, kind, said)
+            relations.append(Relation(place, names[label], heads[head][0], name, told))
     return tuple(relations)
 
 

@@ -24,6 +24,7 @@ from .candidates import (
     type_entities,
 )
 from .pair_gold import gold_ends, gold_of_pairs
+from .weights import take_weights
 
 EFFECT = "ADVERSE_EFFECT"
 # What is asked of an adverse effect, its values, and what is said where nothing was learned.
@@ -156,14 +157,12 @@ class SideEffects(TrainablePipe):
             if known != wanted:
                 raise ValueError(
                     f"The weights of '{self.name}' know the {kind} {known}, its config names "
-                    f"{wanted}. Take the `relations` that the pipeline was trained with, or train "
-                    "again."
+                    f"{wanted}. Take the `relations` of their pipeline, or train again."
                 )
 
     @property
     def label_map(self) -> Dict[str, str]:
-        """RETURNS (Dict[str, str]): Other components' labels to ours. What is set is saved, and
-            then counts instead of what the config says."""
+        """RETURNS (Dict[str, str]): Other labels to ours; once set, saved, not the config's."""
         return dict(self.cfg.get("label_map", self._given["label_map"]))
 
     @label_map.setter
@@ -172,8 +171,7 @@ class SideEffects(TrainablePipe):
 
     @property
     def thresholds(self) -> Dict[str, float]:
-        """RETURNS (Dict[str, float]): Least probabilities by relation. What is set is saved, and
-            then counts instead of what the config says."""
+        """RETURNS (Dict[str, float]): Least probabilities; once set, saved, not the config's."""
         return dict(self.cfg.get("thresholds", self._given["thresholds"]))
 
     @thresholds.setter
@@ -198,13 +196,15 @@ class SideEffects(TrainablePipe):
     def initialize(
         self,
         get_examples: Callable[[], Iterable[Example]],
-        *,
-        nlp: Optional[Language] = None,
-    ) -> None:
+        *, nlp: Optional[Language] = None, start: Optional[str] = None,
+    ) -> None:  # fmt: skip
         """Build the network.
 
         get_examples (Callable): Gives gold Examples. nlp (Optional[Language]): Unused.
+        start (Optional[str]): Package or folder of the pipeline whose weights to begin with.
         """
+        if start:
+            take_weights(self, start)
         self.model.initialize(X=[eg.predicted for _, eg in zip(range(10), get_examples())])
 
     def ask(self, doc: Doc, entities: Iterable[Span]) -> List[Pair]:

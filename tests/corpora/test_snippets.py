@@ -6,7 +6,9 @@ import pytest
 from spacy.lang.en import English
 
 from clinbert_spacy.corpora.files import CorpusError
+from clinbert_spacy.corpora.links import ATTRIBUTES
 from clinbert_spacy.corpora.readers import create_corpus, read_corpus
+from clinbert_spacy.corpora.schema import PRODUCT_LABELS
 from clinbert_spacy.pipeline.assertion import ClinicalAssertion, gold_entities, gold_values
 
 
@@ -52,7 +54,8 @@ def test_examples_say_what_is_to_be_learned(tmp_path):
     [
         ("{aspirin|DRUG|gone}", "'gone'"),
         ("{cough|SYMPTOM|present}", "'present'"),
-        ("{liver|ANATOMY|present}", "'ANATOMY'"),
+        ("{liver|ANATOMY|present}", "at ANATOMY, found 'present'"),
+        ("{Smith|PHI_NAME|}", "'PHI_NAME'"),
         ("{aspirin|DRUG}", "a brace"),
         ("{{aspirin|DRUG|active}}", "a brace"),
     ],
@@ -118,6 +121,33 @@ def test_links_reach_the_examples(tmp_path):
     assert not example.predicted.ents and "clinbert_ents" not in example.predicted.spans
 
 
+FULL = (
+    f"{{Aspirin|DRUG|active|1}} and {{ramipril|DRUG|active|2}} {{10 mg|STRENGTH||OF:1;OF:2}} "
+    f"{{po|ROUTE||OF:1}}. {{K|TEST||3;AE:2:stated:reaction}} {{6.1|LAB_VALUE||VALUE:3}}, "
+    f"{{foot|ANATOMY|}} {{cut|DISEASE|{COUGH}}} {{sutured|PROCEDURE|}}."
+)
+
+
+def test_excerpts_are_marked_in_full(tmp_path):
+    path = write(tmp_path, FULL)
+    (note,) = read_corpus("excerpts", path)
+    text = {m.id: note.text[m.start : m.end] for m in note.mentions}
+    assert [(text[r.head], text[r.tail], r.label) for r in note.relations] == [
+        ("Aspirin", "10 mg", "HAS_STRENGTH"),
+        ("ramipril", "10 mg", "HAS_STRENGTH"),
+        ("Aspirin", "po", "HAS_ROUTE"),
+        ("ramipril", "K", "ADVERSE_EFFECT"),
+        ("K", "6.1", "HAS_VALUE"),
+    ]
+    (example,) = create_corpus({"excerpts": {"path": str(path)}})(English())
+    attrs = example.reference.spans["clinbert_ents"].attrs
+    assert set(attrs["covered"]) == set(PRODUCT_LABELS)
+    assert set(attrs["links_covered"]) == {"ADVERSE_EFFECT", "TREATS", "HAS_VALUE"} | {
+        f"HAS_{label}" for label in ATTRIBUTES
+    }
+    assert len(attrs["links"]) == 5 and attrs["links_closed"]
+
+
 def test_snippets_without_pairs_say_nothing_of_links(tmp_path):
     """The same file under the other name: links are read, and nothing is claimed to be covered."""
     path = str(write(tmp_path, LINKED))
@@ -153,9 +183,15 @@ def test_links_of_a_note_that_is_cut(tmp_path):
         (f"{{cough|SYMPTOM|{COUGH}|AE:1}} {{aspirin|DRUG|active|1}}", "AE"),
         (f"{{MI|DISEASE|{COUGH}|TREATS:1:stated:reaction}} {{aspirin|DRUG|active|1}}", "TREATS|AE"),
         (f"{{cough|SYMPTOM|{COUGH}|AE:1:stated:reaction;}} {{aspirin|DRUG|active|1}}", "''"),
+        # a link that does not fit its ends
+        ("{10 mg|STRENGTH||VALUE:1} {aspirin|DRUG|active|1}", "'VALUE:1'"),
+        ("{10 mg|STRENGTH||AE:1:stated:reaction} {aspirin|DRUG|active|1}", "'AE:1"),
+        ("{180|LAB_VALUE||VALUE:1} {aspirin|DRUG|active|1}", "'VALUE:1'"),
+        ("{10 mg|STRENGTH||OF:1} {sodium|TEST||1}", "'OF:1'"),
+        ("{10 mg|STRENGTH||OF:1:stated:reaction} {aspirin|DRUG|active|1}", "nothing behind"),
         # a number twice, a number at what is no drug
-        ("{aspirin|DRUG|active|1} {ramipril|DRUG|active|1}", "a number at one drug"),
-        (f"{{cough|SYMPTOM|{COUGH}|1}}", "a number at one drug"),
+        ("{aspirin|DRUG|active|1} {ramipril|DRUG|active|1}", "a number at one drug or test"),
+        (f"{{cough|SYMPTOM|{COUGH}|1}}", "a number at one drug or test"),
         # values where there are none, none where there are
         ("{sodium|TEST|high}", "'high'"),
         ("{180|LAB_VALUE|present,patient,current}", "LAB_VALUE"),

@@ -23,35 +23,10 @@ from tests.toy_relations import (
     rows,
     said,
     train,
-    trained_pipeline,
     with_sentences,
 )  # fmt: skip
 
 COMPONENT = f"components.{NAME}"
-
-
-@pytest.fixture
-def trained(checkpoint):
-    return trained_pipeline(checkpoint)
-
-
-@pytest.fixture
-def copied(trained):
-    """A copy to change."""
-    return pickle.loads(pickle.dumps(trained))
-
-
-@pytest.fixture(scope="module")
-def saved(checkpoint, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
-    trained_pipeline(checkpoint).to_disk(folder)
-    return folder
-
-
-@pytest.fixture
-def bare(checkpoint):
-    """A pipeline without weights, for what needs none."""
-    return make_pipeline(checkpoint)
 
 
 def ask(nlp, text, found):

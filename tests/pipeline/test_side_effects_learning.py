@@ -1,6 +1,5 @@
 """`clinbert_side_effects`: losses and scores of the right pairs, and gradients beside others'."""
 
-import pickle
 
 import numpy
 import pytest
@@ -19,20 +18,7 @@ from tests.toy_relations import (
     make_pipeline,
     ready,
     rows,
-    trained_pipeline,
 )  # fmt: skip
-
-
-@pytest.fixture
-def trained(checkpoint):
-    return trained_pipeline(checkpoint)
-
-
-@pytest.fixture
-def copied(trained):
-    """A copy to change."""
-    return pickle.loads(pickle.dumps(trained))
-
 
 WRONG = [
     # a boundary shifted, one missing, one that is none, one right
