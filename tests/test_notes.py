@@ -12,7 +12,9 @@ from clinbert_spacy.attributes import AXES, CAUSALITIES, KINDS
 from clinbert_spacy.corpora.checks import find_faults
 from clinbert_spacy.corpora.dedupe import word_runs
 from clinbert_spacy.corpora.layers import ENCOUNTERS, read_notes
+from clinbert_spacy.corpora.links import ALL as RELATIONS
 from clinbert_spacy.corpora.offsets import read_offsets, read_texts
+from clinbert_spacy.corpora.schema import PRODUCT_LABELS
 from clinbert_spacy.corpora.snippets import read_snippets
 from clinbert_spacy.evaluation.agreement import compare
 from clinbert_spacy.evaluation.inventory import (
@@ -82,6 +84,19 @@ def pairs():
     return {part: list(read_snippets(folder / f"pairs_{part}.jsonl")) for part in ("train", "dev")}
 
 
+@pytest.fixture(scope="module")
+def excerpts():
+    return list(read_snippets(NOTES / "snippets" / "excerpts.jsonl"))
+
+
+def test_there_are_enough_excerpts_of_each_thing(excerpts):
+    labels = Counter(mention.label for note in excerpts for mention in note.mentions)
+    assert set(labels) == set(PRODUCT_LABELS) and min(labels.values()) >= 150
+    relations = Counter(relation.label for note in excerpts for relation in note.relations)
+    assert set(relations) == set(RELATIONS) and min(relations.values()) >= 150
+    assert len({note.id for note in excerpts}) == len({note.text for note in excerpts}) == 325
+
+
 def test_there_are_enough_pairs_of_each_thing(pairs):
     relations = [relation for note in pairs["train"] for relation in note.relations]
     said = Counter(value for relation in relations for value in relation.attributes.values())
@@ -102,11 +117,14 @@ def test_there_are_enough_snippets_of_each_thing(snippets):
     assert len(ids) == len(set(ids)) == 1460
 
 
-def test_what_only_trains_shares_no_run_of_words_with_what_judges(parts, snippets, pairs):
+def test_what_only_trains_shares_no_run_of_words_with_what_judges(
+    parts, snippets, pairs, excerpts
+):
     marked = marked_parts(NOTES / "snippets" / "sections.jsonl")
     texts = [write(found, Variation(original=1.0), random.Random(0))[0] for found in marked]
     assert len(texts) == 240
     texts += [note.text for found in (snippets, pairs) for note in found["train"]]
+    texts += [note.text for note in excerpts]
     judged = [note.text for part in ("dev", "test") for note in parts[part]]
     judged += [item.text for item in read_items().items]
     judged += [note.text for found in (snippets, pairs) for note in found["dev"]]
