@@ -10,6 +10,7 @@ import typer
 from . import (
     cli_cid,
     cli_corpus,
+    cli_documents,
     cli_encoder,
     cli_negex,
     cli_project,
@@ -17,6 +18,7 @@ from . import (
     cli_relations,
     cli_side_effects,
     cli_smell,
+    cli_summaries,
 )
 from .cli_args import (
     check_choice,
@@ -343,6 +345,8 @@ app.command()(cli_relations.relation_score)
 app.command()(cli_relations.fit_relations)
 app.command()(cli_cid.cid_score)
 app.command()(cli_negex.negex_score)
+app.command()(cli_documents.document_score)
 app.command()(cli_side_effects.side_effects)
+app.command()(cli_summaries.summary_score)
 cli_encoder.attach(app)
 app.command(context_settings=WITH_OVERRIDES)(cli_project.exclude)

@@ -20,6 +20,7 @@ from .entities import (
     long_form,
     section_name,
     section_names_of,
+    summary,
 )
 from .names import (
     ABBREVIATIONS_KEY,
@@ -30,6 +31,7 @@ from .names import (
     COVERAGE_KEY,
     DRUG_AXES,
     ENTS_KEY,
+    EVIDENCE_KEY,
     FOUND,
     KINDS,
     LISTED,
@@ -41,6 +43,7 @@ from .names import (
     RELATIONS_KEY,
     REVIEW_KEY,
     SECTIONS_KEY,
+    SUMMARY_KEY,
 )
 from .relations import Relation, SideEffect, relations, side_effects, side_effects_status
 
@@ -56,6 +59,7 @@ __all__ = [
     "COVERAGE_KEY",
     "DRUG_AXES",
     "ENTS_KEY",
+    "EVIDENCE_KEY",
     "FOUND",
     "KINDS",
     "LISTED",
@@ -68,6 +72,7 @@ __all__ = [
     "REVIEW_KEY",
     "Relation",
     "SECTIONS_KEY",
+    "SUMMARY_KEY",
     "SideEffect",
     "abbreviations",
     "assertion",
@@ -87,6 +92,7 @@ __all__ = [
     "section_names_of",
     "side_effects",
     "side_effects_status",
+    "summary",
 ]
 
 
@@ -132,6 +138,7 @@ ATTRIBUTES = (
     Attribute(Doc, "clinbert_coverage", coverage, "what the transformer read of the note"),
     Attribute(Doc, "clinbert_abbreviations", abbreviations, "short forms and what they stand for"),
     Attribute(Span, "clinbert_long_form", long_form, "what a short form stands for"),
+    Attribute(Doc, "clinbert_summary", summary, "the sentences of the summary, word for word"),
     Attribute(Span, "clinbert_concepts", concepts, "concepts the entity may be linked to"),
 )
 

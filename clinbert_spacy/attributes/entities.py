@@ -15,6 +15,7 @@ from .names import (
     PRIORITY,
     PROBLEM_AXES,
     SECTIONS_KEY,
+    SUMMARY_KEY,
 )
 
 
@@ -170,6 +171,15 @@ def deciding_axis(values: Mapping[str, Any], cues: Mapping[str, Any]) -> Optiona
     ranks = {value: rank for rank, value in enumerate(PRIORITY)}
     named = (axis for axis in AXES if cues.get(axis))
     return min(named, key=lambda axis: ranks.get(values.get(axis), -1), default=None)
+
+
+def summary(doc: Doc) -> List[Span]:
+    """List the sentences of a note's summary.
+
+    doc (Doc): An annotated note.
+    RETURNS (List[Span]): In the order of the note; empty if nobody wrote one.
+    """
+    return list(doc.spans.get(SUMMARY_KEY) or ())
 
 
 def section_name(span: Span) -> Optional[str]:

@@ -10,6 +10,8 @@ SECTIONS_KEY = "clinbert_sections"
 ASSERTION_KEY = "clinbert_assertion"
 REVIEW_KEY = "clinbert_review"
 RELATIONS_KEY = "clinbert_relations"
+SUMMARY_KEY = "clinbert_summary"
+EVIDENCE_KEY = "clinbert_evidence"
 
 # What is said of an entity: the axes and their values, the first of each the default.
 AXES: Dict[str, Tuple[str, ...]] = {

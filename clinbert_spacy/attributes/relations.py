@@ -4,8 +4,8 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from spacy.tokens import Doc, Span
 
-from .entities import assertion, assertion_of
-from .names import LISTED, NOT_RUN, RELATIONS_KEY
+from .entities import in_one_word
+from .names import ASSERTION_KEY, LISTED, NOT_RUN, PROBLEM_AXES, RELATIONS_KEY
 
 
 class Relation(NamedTuple):
@@ -73,10 +73,27 @@ def side_effects(doc: Doc) -> List[SideEffect]:
     """
     group, rows = _relation_rows(doc)
     values = {r["head"]: r["tail"] for r in rows if r["label"] == "HAS_VALUE"}
-    return [_side_effect(group, row, values) for row in rows if row["label"] == "ADVERSE_EFFECT"]
+    said = _said(doc)
+    return [
+        _side_effect(group, row, values, said) for row in rows if row["label"] == "ADVERSE_EFFECT"
+    ]
 
 
-def _side_effect(group: Any, row: Mapping[str, Any], values: Mapping[int, int]) -> SideEffect:
+def _said(doc: Doc) -> Dict[Tuple[int, int], Mapping[str, str]]:
+    """Values of all judged entities by place: one pass, where each getter of a span is one."""
+    group = doc.spans.get(ASSERTION_KEY)
+    said: Dict[Tuple[int, int], Mapping[str, str]] = {}
+    for span, values in zip(group or (), group.attrs.get("values", ()) if group else ()):
+        said.setdefault((span.start, span.end), values)
+    return said
+
+
+def _side_effect(
+    group: Any,
+    row: Mapping[str, Any],
+    values: Mapping[int, int],
+    said: Mapping[Tuple[int, int], Mapping[str, str]],
+) -> SideEffect:
     drug, effect = group[row["head"]], group[row["tail"]]
     value = group[values[row["tail"]]] if row["tail"] in values else None
     cue = Span(group.doc, *row["cue"], label="CUE") if row.get("cue") else None
@@ -85,8 +102,8 @@ def _side_effect(group: Any, row: Mapping[str, Any], values: Mapping[int, int]) 
         effect,
         row["score"],
         value,
-        _effect_assertion(effect, row),
-        assertion_of(drug, "values", "drug_status"),
+        _effect_assertion(said.get((effect.start, effect.end), {}), row),
+        said.get((drug.start, drug.end), {}).get("drug_status"),
         row["causality"],
         row["kind"],
         [group.doc[start:end] for start, end in row["evidence"]],
@@ -94,9 +111,9 @@ def _side_effect(group: Any, row: Mapping[str, Any], values: Mapping[int, int]) 
     )
 
 
-def _effect_assertion(effect: Span, row: Mapping[str, Any]) -> Optional[str]:
+def _effect_assertion(said: Mapping[str, str], row: Mapping[str, Any]) -> Optional[str]:
     """What this pair says of the effect, or else what was said of it; a test has a value."""
-    return row.get("assertion") or assertion(effect)
+    return row.get("assertion") or in_one_word({axis: said.get(axis) for axis in PROBLEM_AXES})
 
 
 def side_effects_status(doc: Doc) -> str:

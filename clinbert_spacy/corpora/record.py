@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.util import filter_spans
 
-from ..attributes import ENTS_KEY, SECTIONS_KEY
+from ..attributes import ENTS_KEY, SECTIONS_KEY, SUMMARY_KEY
 from .files import CorpusError
 
 COVERED_KEY = "clinbert_covered"
@@ -229,15 +229,13 @@ def to_doc(
 
 
 def _lay_layers(doc: Doc, layers: Any) -> None:
-    """Write the sections and sentences of a NoteLayers on its Doc."""
-    sections = [
-        doc.char_span(start, end, label=name, alignment_mode="expand")
-        for start, end, name in layers.sections
-    ]
-    if sections:
-        doc.spans[SECTIONS_KEY] = SpanGroup(
-            doc, name=SECTIONS_KEY, spans=[span for span in sections if span is not None]
-        )
+    """Write the sections, summary and sentences of a NoteLayers on its Doc."""
+    chosen = [(*layers.sentences[i], "") for i in sorted(set(layers.summary))]
+    for key, rows in ((SECTIONS_KEY, layers.sections), (SUMMARY_KEY, chosen)):
+        found = [doc.char_span(a, b, label=n, alignment_mode="expand") for a, b, n in rows]
+        if found:
+            spans = [span for span in found if span is not None]
+            doc.spans[key] = SpanGroup(doc, name=key, spans=spans)
     starts = sorted(start for start, _ in layers.sentences)
     if starts:
         for token in doc:

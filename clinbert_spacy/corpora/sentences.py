@@ -1,7 +1,7 @@
 """clinbert.SentenceClasses.v1: sentences that report an adverse effect, or do not, in folds."""
 import random
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple, Union
+from typing import Callable, Iterator, List, NamedTuple, Union
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -9,11 +9,10 @@ from spacy.training import Example
 
 from .files import CorpusError
 from .readers import read_corpus
-from .splits import split_of
+from .splits import PARTS, part_of_fold
 
 POSITIVE = "ADE"
 NEGATIVE = "OTHER"
-PARTS = ("train", "dev", "held_out")
 
 
 class Sentence(NamedTuple):
@@ -58,18 +57,11 @@ def take_fold(
     """
     if part not in PARTS:
         raise CorpusError(f"Part of a fold is {part!r}: expected one of {list(PARTS)}.")
-    if folds < 3 or not 0 <= fold < folds:
-        raise CorpusError(f"Fold {fold} of {folds}: expected 3 folds or more, and 0 to folds - 1.")
-    found = [s for s in read_sentences(path, encoding) if _part_of(s.group, fold, folds) == part]
+    sentences = read_sentences(path, encoding)
+    found = [s for s in sentences if part_of_fold(s.group, fold, folds) == part]
     if not found:
         raise CorpusError(f"{path}: expected sentences in {part!r} of fold {fold}, found none.")
     return found
-
-
-def _part_of(group: str, fold: int, folds: int) -> str:
-    shares: Dict[str, float] = {str(number): 1 / folds for number in range(folds)}
-    place = (int(split_of(group, 0, shares)) - fold) % folds
-    return {0: "held_out", 1: "dev"}.get(place, "train")
 
 
 def create_sentence_classes(

@@ -10,6 +10,8 @@ from .record import AnnotatedNote
 COLUMNS = ("corpus", "id", "group", "sha256", "split")
 # 128 bits tell texts apart; a manifest of two thousand notes stays small.
 HASH_DIGITS = 32
+# of a cross-validation
+PARTS = ("train", "dev", "held_out")
 SHARES = {"train": 0.8, "dev": 0.1, "test": 0.1}
 NoteKey = Tuple[str, str]
 Splits = Mapping[NoteKey, Mapping[str, str]]
@@ -64,6 +66,21 @@ def take_fold(
     for note in notes:
         if (fold_of(note.group, folds) == fold) == held_out:
             yield note
+
+
+def part_of_fold(group: str, fold: int, folds: int) -> str:
+    """Put a group into a part of a cross-validation.
+
+    group (str): patient or PubMed id. fold (int): 0 to folds - 1. folds (int): how many.
+    RETURNS (str): "held_out": fold `fold`, to be scored; "dev": the fold after it, to choose
+        weights and settings by; "train": all others.
+    Raises CorpusError for a fold that is not there.
+    """
+    if folds < 3 or not 0 <= fold < folds:
+        raise CorpusError(f"Fold {fold} of {folds}: expected 3 folds or more, and 0 to folds - 1.")
+    shares = {str(number): 1 / folds for number in range(folds)}
+    place = (int(split_of(group, 0, shares)) - fold) % folds
+    return {0: "held_out", 1: "dev"}.get(place, "train")
 
 
 def make_splits(

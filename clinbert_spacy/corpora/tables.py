@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Un
 
 from .files import BOM, broken, lines_of, load_json, read_text
 from .record import AnnotatedNote, Mention, Offsets, Relation, check_note
+from .rows import CELL_LIMIT, numbered
 
 _ADE_FILES = {"DRUG-AE.rel": "Adverse-Effect", "DRUG-DOSE.rel": "Dose"}
 _ADE_RELATIONS = {"Adverse-Effect": "ADVERSE_EFFECT", "Dose": "HAS_DOSAGE"}
@@ -13,7 +14,6 @@ _ADE_NEGATIVE = "ADE-NEG.txt"
 _PSYTAR_KINDS = ("ADR", "WD", "SSI", "DI")
 _PSYTAR_CATS = ("ADR", "WD", "EF", "INF", "SSI", "DI")
 _SPL_FIELDS = ("label_id", "section_name", "section_text", "adverse_events")
-_CELL_LIMIT = 2**31 - 1  # what csv can take on every platform
 _CSV_FIELDS = ("id", "text", "start", "end", "label")
 # (label of the argument, its text and offset, the drug's text and offset), in document offsets
 _Row = Tuple[str, str, int, str, int]
@@ -252,10 +252,10 @@ def read_csv(path: Union[str, Path], encoding: str = "utf-8") -> Iterator[Annota
     """
     path = Path(path)
     # A cell may hold a whole note, and line ends of every kind: only csv itself may cut lines.
-    csv.field_size_limit(_CELL_LIMIT)
+    csv.field_size_limit(CELL_LIMIT)
     text = io.StringIO(read_text(path, encoding).lstrip(BOM), newline="")
     delimiter = "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
-    rows = _csv_rows(path, csv.reader(text, delimiter=delimiter, strict=True))
+    rows = numbered(path, csv.reader(text, delimiter=delimiter, strict=True))
     _, header = next(rows, (1, []))
     if not set(_CSV_FIELDS) <= set(header) or len(set(header)) < len(header):
         raise broken(path, 1, f"a header with {list(_CSV_FIELDS)}, each once", "another header")
@@ -267,25 +267,6 @@ def read_csv(path: Union[str, Path], encoding: str = "utf-8") -> Iterator[Annota
         notes.setdefault(row["id"], []).append((line, row))
     for note_id, found in notes.items():
         yield _csv_note(path, note_id, found)
-
-
-def _csv_rows(path: Path, reader: Any) -> Iterator[Tuple[int, List[str]]]:
-    """Rows with the line that each begins on."""
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader, None)
-        except csv.Error:
-            failed, cells = True, None
-        else:
-            failed = False
-        # Raised outside the handler: csv's own message may quote the row.
-        if failed:
-            raise broken(path, line, "a row of CSV with its quotes closed", "something else")
-        if cells is None:
-            return
-        if cells:
-            yield line, cells
 
 
 def _csv_note(path: Path, note_id: str, rows: List[Tuple[int, Dict[str, str]]]) -> AnnotatedNote:

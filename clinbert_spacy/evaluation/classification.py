@@ -120,14 +120,14 @@ def score_classes(held_out: Labelled, scores: Sequence[float], threshold: float)
             f"{len(scores)} scores for {len(held_out.texts)} sentences; expected one for each."
         )
     truth, values = np.asarray(held_out.truth), np.asarray(scores, dtype="f8")
-    weights = _resamples(held_out.groups)
+    weights = resample_groups(held_out.groups)
     drawn = _prf_of(truth, values >= threshold, weights)
     p, r, f = prf(_counts(truth, values >= threshold))
     shown = [*zip((p, r, f), drawn, strict=True)]
     for score in (_average_precision, _precision_at_95):
         ranked = np.array([score(truth, values, row) for row in weights])
         shown.append((score(truth, values, np.ones(len(truth))), ranked))
-    return ClassScores(*(Score(value, *_ends(draws)) for value, draws in shown))
+    return ClassScores(*(Score(value, *interval_of(draws)) for value, draws in shown))
 
 
 def check_classes(part: Labelled) -> None:
@@ -158,8 +158,13 @@ def _counts(truth: np.ndarray, predicted: np.ndarray) -> Counts:
     return Counts(right, int(predicted.sum()) - right, int(truth.sum()) - right)
 
 
-def _resamples(groups: Sequence[str], n_resamples: int = 1000, seed: int = 0) -> np.ndarray:
-    """How often each sentence is drawn. RETURNS: (resamples, sentences)."""
+def resample_groups(groups: Sequence[str], n_resamples: int = 1000, seed: int = 0) -> np.ndarray:
+    """Draw groups with replacement.
+
+    groups (Sequence[str]): the group of each text. n_resamples (int): how often.
+    seed (int): of the random generator.
+    RETURNS (np.ndarray): how often each text is drawn. Shape (resamples, texts).
+    """
     names, place = np.unique(np.asarray(groups), return_inverse=True)
     n = len(names)
     draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples)
@@ -196,6 +201,7 @@ def _precision_at_95(truth: np.ndarray, values: np.ndarray, weights: np.ndarray)
     return float(right[first] / found[first]) if right[-1] else 0.0
 
 
-def _ends(draws: np.ndarray) -> Tuple[float, float]:
+def interval_of(draws: np.ndarray) -> Tuple[float, float]:
+    """Take the ends of the middle 95 %. RETURNS (Tuple[float, float]): low and high."""
     low, high = np.percentile(draws, (2.5, 97.5))
     return float(low), float(high)

@@ -1,12 +1,10 @@
 """`clinbert_assertion`: has the patient the problem, is the drug taken, and which words say so."""
 
-from contextlib import nullcontext
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy
 from numpy.typing import NDArray
 from spacy.language import Language
-from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
@@ -17,6 +15,7 @@ from ..attributes import ASSERTION_KEY, AXES, DRUG_AXES, PROBLEM_AXES, REVIEW_KE
 from .context import Asked, Findings, is_chronic, judge
 from .cues import CueMatcher
 from .medspacy_names import install_medspacy_names
+from .optional_model import OptionalModel
 from .section_scope import governing_sections
 
 METHODS = ("model", "rules", "both")
@@ -88,7 +87,7 @@ def make_clinbert_assertion(
     )
 
 
-class ClinicalAssertion(TrainablePipe):
+class ClinicalAssertion(OptionalModel):
     """Judges the entities of `doc.ents`; writes the group `clinbert_assertion`.
 
     The group's attrs hold, in the order of its spans: `values`, `scores`, `cues` (token ranges) and
@@ -249,33 +248,6 @@ class ClinicalAssertion(TrainablePipe):
         rows = [gold_values(example) for example in examples]
         gold = {axis: _numbers(axis, rows) for axis in AXES}
         return self.model.attrs["loss"](self.model, scores, gold)
-
-    def use_params(self, params: Any) -> Iterator[None]:
-        """Swap in averaged weights until it goes on; without a model there are none.
-
-        A generator, not a context manager: spaCy calls `next` on it.
-
-        params (dict): The optimizer's averages.
-        """
-        with self.model.use_params(params) if self.model is not None else nullcontext():
-            yield
-
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """Serialise. RETURNS (bytes): The model's weights, if there is a model."""
-        return super().to_bytes(exclude=exclude) if self.model is not None else b""
-
-    def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> "ClinicalAssertion":
-        """Restore what `to_bytes` gave. RETURNS (ClinicalAssertion): The same component."""
-        return super().from_bytes(data, exclude=exclude) if self.model is not None else self
-
-    def to_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> None:
-        """Write the model's weights, if there is a model. path (Path): A folder."""
-        if self.model is not None:
-            super().to_disk(path, exclude=exclude)
-
-    def from_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> "ClinicalAssertion":
-        """Read what `to_disk` wrote. RETURNS (ClinicalAssertion): The same component."""
-        return super().from_disk(path, exclude=exclude) if self.model is not None else self
 
 
 def _role(role: Any) -> str:

@@ -1,0 +1,222 @@
+"""`clinbert.LongTextCat.v1`: notes of any length to classes, for spaCy's own text categorizers."""
+
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, cast
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from spacy.tokens import Doc
+from thinc.api import Model, torch2xp, xp2torch
+from thinc.types import Floats2d
+
+from ..nets.textcat import PassageNet
+from .aggregators import MakeAggregator
+from .batch import join_rows, split_rows
+from .class_calibration import NO, calibrate_classes, decide
+from .passages import Cut, Ranges
+from .shims import HeadShim
+
+
+class Passages(NamedTuple):
+    """What decided on a note.
+
+    ranges (Ranges): tokens of its passages. scores (NDArray): logits of the passages by
+    themselves. without (NDArray): probabilities of the note if that passage were not there. Shape
+    of both (passages, classes). whole (NDArray): those of the whole note. Shape (classes,).
+    """
+
+    ranges: Ranges
+    scores: NDArray
+    without: NDArray
+    whole: NDArray
+
+
+def LongTextCat(
+    tok2vec: Model[List[Doc], List[Floats2d]],
+    aggregator: MakeAggregator,
+    cut: Cut,
+    exclusive_classes: bool = False,
+    hidden: int = 192,
+    dropout: float = 0.3,
+    lr_scale: float = 10.0,
+    nO: Optional[int] = None,
+) -> Model[List[Doc], Floats2d]:
+    """Build the classifier of `textcat` (exclusive_classes = true) or `textcat_multilabel`.
+
+    The gradient that spaCy hands back, probability minus truth, is taken as that of cross-entropy;
+    classes of which nothing is known have none. In training the encoder sees at most its
+    `max_train_windows` windows with gradient; the others count as they are.
+
+    tok2vec (Model): one vector per token, usually a `clinbert.TransformerListener.v1`.
+    aggregator (MakeAggregator): a `clinbert.*Aggregator.v1`.
+    cut (Cut): what is classified by itself: `clinbert.Passages.v1`, `clinbert.PatientProblems.v1`.
+    exclusive_classes (bool): whether a note has exactly one class.
+    hidden (int): width of a passage's vector. dropout (float): in the head.
+    lr_scale (float): the head's learning rate as a multiple of the optimizer's.
+    nO (Optional[int]): number of classes; spaCy sets it.
+    RETURNS (Model): Docs to probabilities; 0 for a note without passages. Shape (notes, classes).
+    """
+    shim = HeadShim(
+        PassageNet, hidden=hidden, exclusive=exclusive_classes, dropout=dropout,
+        aggregator=aggregator,
+    )  # fmt: skip
+    shim.lr_scale, shim.save_dtype = lr_scale, "float16"
+    return Model(
+        "long_textcat",
+        forward,
+        init=init,
+        layers=[tok2vec],
+        refs={"tok2vec": tok2vec},
+        dims={"nO": nO},
+        attrs={
+            "multi_label": not exclusive_classes, "cut": cut, "judge": judge, "decide": decide_all,
+            # by class, empty until `clinbert fit-classes`: calibration, and limits of decisions
+            "rules": [], "limits": [],
+        },
+        shims=[shim],
+    )  # fmt: skip
+
+
+def init(model: Model, X: Any = None, Y: Any = None) -> None:
+    """Build the network, unless weights are there already.
+
+    X (Optional[List[Doc]]): a sample. Y (Optional[Floats2d]): their classes.
+    """
+    tok2vec = model.get_ref("tok2vec")
+    # the first note decides on the width, and an empty one's array may have none
+    X = sorted(X, key=len, reverse=True) if X else X
+    tok2vec.initialize(X=X)
+    shim = cast(HeadShim, model.shims[0])
+    if shim._model is None:
+        if model.has_dim("nO") is None and Y is not None:
+            model.set_dim("nO", Y.shape[1])
+        known = tok2vec.has_dim("nO")
+        width = tok2vec.get_dim("nO") if known else tok2vec.predict(X[:1])[0].shape[1]
+        shim.build(n_in=int(width), n_out=model.get_dim("nO"))
+
+
+def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[Floats2d, Callable]:
+    """Classify notes."""
+    shim = cast(HeadShim, model.shims[0])
+    vectors, backprop_vectors = model.get_ref("tok2vec")(docs, is_train)
+    asked = _ask(model, docs)
+    if not len(asked["passage"]):
+        zeros = [model.ops.alloc2f(*vector.shape) for vector in vectors]
+        nothing = model.ops.alloc2f(len(docs), model.get_dim("nO"))
+        return nothing, lambda _: backprop_vectors(zeros)
+    rows = join_rows(model.ops, vectors)
+    inputs = xp2torch(rows, requires_grad=is_train, device=shim.device)
+    shim._model.train(is_train)
+    with torch.enable_grad() if is_train else torch.inference_mode():
+        output = shim._model(*_tensors(shim, inputs, asked), len(docs))
+
+    def backprop(d_scores: Floats2d) -> List[Doc]:
+        difference = xp2torch(d_scores, device=shim.device)
+        gradient = slope(found, difference, shim._model.exclusive)
+        torch.autograd.backward([output], [gradient])
+        return backprop_vectors(split_rows(model.ops, torch2xp(inputs.grad), vectors))
+
+    found = shim._model.probabilities(output.detach())
+    scores = torch2xp(found)
+    if not is_train and model.attrs["rules"]:
+        calibrated = calibrate_classes(model.ops.to_numpy(scores), model.attrs["rules"])
+        scores = model.ops.asarray2f(calibrated)
+    return scores, backprop
+
+
+def slope(found: torch.Tensor, difference: torch.Tensor, exclusive: bool) -> torch.Tensor:
+    """Turn spaCy's gradient into that of cross-entropy: for sigmoid and softmax it is the same
+    difference, and only says nothing of notes without passages or without a class.
+
+    found (Tensor): probabilities. difference (Tensor): these minus the truth, 0 where it is not
+        known. Shape of both (notes, classes). exclusive (bool): whether a note has one class.
+    RETURNS (Tensor): Slope of the mean over notes, for what the network gave. Shape (notes,
+        classes).
+    """
+    told = found.any(1)
+    told &= difference.any(1)
+    if exclusive:
+        told &= (found - difference).sum(1) > 0.5
+    return difference * told.unsqueeze(1) / told.sum().clamp(min=1)
+
+
+def judge(model: Model, docs: List[Doc]) -> List[Passages]:
+    """Find out how much each passage counted.
+
+    model (Model): a trained `clinbert.LongTextCat.v1`. docs (List[Doc]): notes that the encoder
+        has read.
+    RETURNS (List[Passages]): One a note.
+    """
+    shim = cast(HeadShim, model.shims[0])
+    vectors = [model.ops.alloc2f(0, 0)] * len(docs)
+    if any(map(len, docs)):  # a listener needs words
+        vectors = model.get_ref("tok2vec").predict(docs)
+    shim._model.eval()
+    with torch.inference_mode():
+        return [_judge_one(model, doc, rows) for doc, rows in zip(docs, vectors)]
+
+
+def decide_all(
+    model: Model, labels: Sequence[str], values: Sequence[float], threshold: float = 0.5
+) -> Dict[str, str]:
+    """Say which classes a note has.
+
+    model (Model): a `clinbert.LongTextCat.v1`. labels (Sequence[str]): its classes.
+    values (Sequence[float]): their probabilities.
+    threshold (float): for a model whose limits were not fitted.
+    RETURNS (Dict[str, str]): `yes`, `no` or `unsure` by class; of classes that exclude each other
+        only the likeliest can be `yes`.
+    """
+    limits = model.attrs["limits"] or [None] * len(labels)
+    found = {
+        label: decide(value, limit, threshold)
+        for label, value, limit in zip(labels, map(float, values), limits)
+    }
+    if model.attrs["multi_label"] or not len(values):
+        return found
+    best = labels[int(numpy.argmax(values))]
+    return {label: said if label == best else NO for label, said in found.items()}
+
+
+def _judge_one(model: Model, doc: Doc, rows: Floats2d) -> Passages:
+    shim = cast(HeadShim, model.shims[0])
+    asked = _ask(model, [doc])
+    net, ranges = shim._model, asked["ranges"][0]
+    if not ranges:
+        empty = numpy.zeros((0, model.get_dim("nO")), dtype="float32")
+        return Passages([], empty, empty, numpy.zeros(model.get_dim("nO"), dtype="float32"))
+    tokens, passage, note = _tensors(shim, xp2torch(rows, device=shim.device), asked)
+    read, scores = net.read(tokens, passage)
+    whole = net.combine(read, scores, note, 1)
+    left = torch.ones(len(ranges), dtype=torch.bool, device=shim.device)
+    without: Any = []
+    for i in range(len(ranges)):
+        left[i] = False
+        without.append(net.combine(read[left], scores[left], note[left], 1))
+        left[i] = True
+    without, whole = (net.probabilities(one).cpu().numpy() for one in (torch.cat(without), whole))
+    found = [calibrate_classes(one, model.attrs["rules"]) for one in (without, whole)]
+    return Passages(ranges, scores.float().cpu().numpy(), found[0], found[1][0])
+
+
+def _ask(model: Model, docs: List[Doc]) -> Dict[str, Any]:
+    """Tokens that are in passages (`token`), the passage of each, and the note of each passage."""
+    ranges = [model.attrs["cut"](doc) for doc in docs]
+    starts = numpy.cumsum([0, *map(len, docs)])[:-1]
+    spans = [(a + at, b + at) for found, at in zip(ranges, starts.tolist()) for a, b in found]
+    tokens = [numpy.arange(a, b) for a, b in spans]
+    none = numpy.zeros(0, dtype="int64")
+    return {
+        "ranges": ranges,
+        "token": numpy.concatenate([none, *tokens]),
+        "passage": numpy.repeat(numpy.arange(len(spans)), [b - a for a, b in spans]),
+        "note": numpy.repeat(numpy.arange(len(docs)), [len(found) for found in ranges]),
+    }
+
+
+def _tensors(
+    shim: HeadShim, rows: torch.Tensor, asked: Dict[str, Any]
+) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    names = ("token", "passage", "note")
+    token, passage, note = (torch.from_numpy(asked[n]).to(shim.device) for n in names)
+    return rows[token], passage, note

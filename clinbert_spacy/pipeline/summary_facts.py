@@ -1,0 +1,277 @@
+"""What a summary owes its reader: side effects, allergies, changes of drugs, problems, plans."""
+
+import json
+import re
+from functools import lru_cache
+from importlib.resources import files
+from typing import (
+    Any,
+    Dict,
+    FrozenSet,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
+
+import numpy
+from spacy.tokens import Doc, Span
+
+from ..attributes import (
+    ASSERTION_KEY,
+    LISTED,
+    PROBLEM_AXES,
+    RELATIONS_KEY,
+    SECTIONS_KEY,
+    in_one_word,
+    section_names_of,
+    side_effects,
+)
+
+RESOURCE = "resources/en/summary.json"
+# In the order in which a summary owes them.
+KINDS = (
+    "side_effect", "allergy", "changed", "critical", "pending", "follow_up", "problem", "drug",
+)  # fmt: skip
+CHANGED = ("started", "stopped", "changed", "held")
+# A value that a heading may give to all that stands below it.
+BY_HEADING = (
+    "absent", "family", "other", "historical", "possible", "conditional", "hypothetical",
+)  # fmt: skip
+# What is not said of the patient, however it is listed.
+NOT_LISTED = ("family", "absent", "hypothetical")
+# A line that opens something of its own.
+LABEL = re.compile(r"[A-Z][^:\n]{0,40}:")
+
+
+class Telling(NamedTuple):
+    """A place where a note tells a fact; another place may tell the same.
+
+    kind (str): one of KINDS. key (Tuple[str, ...]): the fact's words. sentences (FrozenSet[int]):
+    numbers of the sentences that tell it together.
+    """
+
+    kind: str
+    key: Tuple[str, ...]
+    sentences: FrozenSet[int]
+
+    @property
+    def fact(self) -> Tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): The same for every place that tells it."""
+        return (self.kind, *self.key)
+
+
+@lru_cache(maxsize=1)
+def load_cues() -> Dict[str, Any]:
+    """Read the cues. RETURNS (Dict[str, Any]): a pattern for `pending`, `follow_up`, `critical` and
+    `turning`, and names of `follow_up_sections`."""
+    found = json.loads(files("clinbert_spacy").joinpath(RESOURCE).read_text("utf8"))
+    sections = found.pop("follow_up_sections")
+    cues: Dict[str, Any] = {
+        name: re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, words)) + r")(?!\w)", re.I)
+        for name, words in found.items()
+    }
+    return {**cues, "follow_up_sections": frozenset(sections)}
+
+
+def numbers_of_sentences(doc: Doc) -> numpy.ndarray:
+    """Number the sentences. RETURNS (ndarray): that of each token. Shape (tokens,)."""
+    starts = numpy.array([token.is_sent_start is True for token in doc], dtype="int64")
+    if len(starts):
+        starts[0] = 1
+    return numpy.cumsum(starts) - 1
+
+
+def find_tellings(doc: Doc, sentences: Sequence[Span]) -> List[Telling]:
+    """Find what a note tells, and where.
+
+    doc (Doc): the note, its entities judged and joined as far as the pipeline does that.
+    sentences (Sequence[Span]): all of the note.
+    RETURNS (List[Telling]): kind by kind in the order of KINDS, then in that of the note.
+    """
+    number = numbers_of_sentences(doc)
+    found = [*_effects(doc, number), *_entities(doc, number)]
+    found += [*_results(doc, number, sentences), *_by_cues(doc, sentences)]
+    return sorted(found, key=lambda one: (KINDS.index(one.kind), min(one.sentences)))
+
+
+def _effects(doc: Doc, number: numpy.ndarray) -> Iterator[Telling]:
+    of_others = _of_others(doc)
+    for one in side_effects(doc):
+        if one.causality == "denied" or (one.effect.start, one.effect.end) in of_others:
+            continue
+        key = (words_of(one.drug), words_of(one.effect))
+        ends = frozenset(int(number[span.start]) for span in (one.drug, one.effect))
+        if one.kind in LISTED or one.drug_status == "allergy":
+            if one.assertion not in NOT_LISTED:
+                yield Telling("allergy", key[:1], ends)
+        elif one.is_current_reaction or one.assertion == "historical":
+            yield Telling("side_effect", key, ends)
+
+
+def _of_others(doc: Doc) -> Set[Tuple[int, int]]:
+    """Problems of other people; in one word, what a donor has is "present" too."""
+    rows = _judged(doc)
+    return {(s.start, s.end) for s, values, _ in rows if not _is_patient(values)}
+
+
+def _judged(doc: Doc) -> List[Tuple[Span, Dict[str, str], Dict[str, Any]]]:
+    """Entities, and values and cues of each by axis; empty where nobody judged them."""
+    group = doc.spans.get(ASSERTION_KEY)
+    if group is None:
+        return []
+    values = group.attrs.get("values", [])
+    return list(zip(group, values, group.attrs.get("cues") or [{}] * len(values)))
+
+
+def _is_patient(values: Mapping[str, str]) -> bool:
+    return values.get("experiencer", "patient") == "patient"
+
+
+def _entities(doc: Doc, number: numpy.ndarray) -> Iterator[Telling]:
+    for span, values, _ in _judged(doc):
+        place, key = frozenset([int(number[span.start])]), (words_of(span),)
+        status = values.get("drug_status")
+        if status == "allergy":
+            yield Telling("allergy", key, place)
+        elif status in CHANGED:
+            yield Telling("changed", (*key, status), place)
+        elif status == "active":
+            yield Telling("drug", key, place)
+        elif _has(values):
+            yield Telling("problem", key, place)
+
+
+def _has(values: Mapping[str, str]) -> bool:
+    """Whether the patient has a problem."""
+    told = bool(values.get("presence")) and in_one_word(values) == "present"
+    return told and _is_patient(values)
+
+
+def _results(doc: Doc, number: numpy.ndarray, sentences: Sequence[Span]) -> Iterator[Telling]:
+    """Results that are called critical in their sentence, and tests whose result is to come."""
+    cues, group = load_cues(), doc.spans.get(RELATIONS_KEY)
+    rows = group.attrs.get("relations", []) if group is not None else []
+    valued = {group[row["head"]].start for row in rows if row["label"] == "HAS_VALUE"}
+    tests = [(int(number[e.start]), e) for e in doc.ents if e.label_ == "TEST"]
+    # a sentence is read once, however many tests a table has
+    said = {
+        kind: {i for i in {i for i, _ in tests} if cues[kind].search(sentences[i].text)}
+        for kind in ("critical", "pending")
+    }
+    for place, test in tests:
+        kind = "critical" if test.start in valued else "pending"
+        if place in said[kind]:
+            yield Telling(kind, (words_of(test),), frozenset([place]))
+
+
+def _by_cues(doc: Doc, sentences: Sequence[Span]) -> Iterator[Telling]:
+    cues = load_cues()
+    names = section_names_of(doc, sentences)
+    for i, (sentence, name) in enumerate(zip(sentences, names)):
+        if name in cues["follow_up_sections"] or cues["follow_up"].search(sentence.text):
+            yield Telling("follow_up", (words_of(sentence),), frozenset([i]))
+
+
+def find_needs(doc: Doc, sentences: Sequence[Span]) -> Dict[int, FrozenSet[int]]:
+    """Find sentences that would say something else without another one.
+
+    What is denied, stopped, ... by a cue in another sentence, such as the "no" in the line before,
+    what a heading on a line of its own makes the family's, historical or an allergy, and, whether
+    or not anybody judged entities, the lines below a "Denies:" or its like.
+
+    doc (Doc): the note. sentences (Sequence[Span]): all of the note.
+    RETURNS (Dict[int, FrozenSet[int]]): for sentences that need others, their numbers.
+    """
+    number = numbers_of_sentences(doc)
+    headings = _headings(doc, number)
+    needs: Dict[int, Set[int]] = _below_labels(doc, number, sentences)
+    for span, values, cues in _judged(doc):
+        own = int(number[span.start])
+        meant = {int(number[start]) for start, _ in _ranges(cues)}
+        if _by_heading(doc, values, cues):
+            meant |= headings.get(own, set())
+        if meant - {own}:
+            needs.setdefault(own, set()).update(meant - {own})
+    return {i: frozenset(others) for i, others in needs.items()}
+
+
+def _by_heading(doc: Doc, values: Mapping[str, str], cues: Mapping[str, Any]) -> bool:
+    """Whether no words of the text say what was decided: the heading above may."""
+    if values.get("drug_status") == "allergy":
+        # the dash of "Penicillin - rash" says it below its heading only
+        return not any(token.is_alpha for token in doc[slice(*cues.get("drug_status") or (0, 0))])
+    return any(values.get(axis) in BY_HEADING and not cues.get(axis) for axis in PROBLEM_AXES)
+
+
+def _below_labels(
+    doc: Doc, number: numpy.ndarray, sentences: Sequence[Span]
+) -> Dict[int, Set[int]]:
+    """Lines below a "Denies:" or its like, up to an empty line, a section or another label."""
+    turning = load_cues()["turning"]
+    opening = {int(number[section.start]) for section in doc.spans.get(SECTIONS_KEY) or ()}
+    needs: Dict[int, Set[int]] = {}
+    head: Optional[int] = None
+    for i, sentence in enumerate(sentences):
+        text = sentence.text.rstrip()
+        if i in opening or LABEL.match(text.lstrip()):
+            head = None
+        if head is not None:
+            needs[i] = {head}
+        if text.endswith(":"):
+            head = i if turning.search(text) else None
+        elif sentence.text[len(text) :].count("\n") > 1:
+            head = None
+    return needs
+
+
+def _ranges(cues: Dict[str, Any]) -> List[Tuple[int, int]]:
+    return [tuple(place) for place in cues.values() if place]
+
+
+def _headings(doc: Doc, number: numpy.ndarray) -> Dict[int, Set[int]]:
+    """For sentences of a section with a title, that of its first token, where the title stands."""
+    found: Dict[int, Set[int]] = {}
+    group = doc.spans.get(SECTIONS_KEY)
+    titles = group.attrs.get("headings", [1] * len(group)) if group is not None else []
+    for section, title in zip(group or (), titles):
+        if not title:
+            continue
+        first, last = int(number[section.start]), int(number[section.end - 1])
+        for i in range(first + 1, last + 1):
+            found[i] = {first}
+    return found
+
+
+def identified(doc: Doc, key: str = "clinbert_phi") -> FrozenSet[int]:
+    """Number the sentences that name somebody. doc (Doc): the note. key (str): its span group.
+
+    RETURNS (FrozenSet[int]): empty where nobody looked for identifiers.
+    """
+    number, group = numbers_of_sentences(doc), doc.spans.get(key)
+    if group is None:
+        return frozenset()
+    return frozenset(i for s in group for i in number[s.start : s.end].tolist())
+
+
+def words_of(span: Span) -> str:
+    """Write a span as one line in small letters. RETURNS (str): Equal for what is said twice."""
+    return " ".join(span.text.lower().split())
+
+
+def kinds_told(tellings: Sequence[Telling], n_sentences: int) -> numpy.ndarray:
+    """Count what each sentence tells. RETURNS (ndarray): Shape (sentences, KINDS), float32."""
+    counts = numpy.zeros((n_sentences, len(KINDS)), dtype="float32")
+    for one in tellings:
+        for i in one.sentences:
+            counts[i, KINDS.index(one.kind)] += 1
+    return counts
+
+
+def named(tellings: Sequence[Telling], kind: Optional[str] = None) -> List[Tuple[str, ...]]:
+    """List the facts once each. RETURNS (List[Tuple[str, ...]]): in their order; of one kind."""
+    return list(dict.fromkeys(one.fact for one in tellings if kind in (None, one.kind)))
