@@ -203,6 +203,7 @@ def test_configs_build(path, checkpoint, make_nlp, make_examples, tmp_path):
     for name in ("clinbert_sentences", "clinbert_sections"):
         trained.add_pipe(name, before="clinbert_ner")
     trained.add_pipe("clinbert_assertion", config={"method": "rules", "model": None})
+    trained.add_pipe("clinbert_side_effects")
     trained.initialize(lambda: make_examples(trained))
     trained.to_disk(tmp_path / "trained")
     headings = spacy.blank("en")
@@ -228,6 +229,8 @@ def test_configs_build(path, checkpoint, make_nlp, make_examples, tmp_path):
         "bench_ade_relations_cpu.cfg": ade,
         "quick_cpu.cfg": relations,
         "relations_head_cpu.cfg": relations,
+        "joint_cpu.cfg": relations,
+        "summary_cpu.cfg": [*relations, "clinbert_summary"],
         "reading_cpu.cfg": reading,
         "reading_head_cpu.cfg": reading,
     }

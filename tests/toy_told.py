@@ -1,4 +1,4 @@
-"""Notes on which everything is laid by hand: what is judged, related, a section, an identifier."""
+"""Notes on which all is laid by hand: what is judged, related, a section, an identifier."""
 
 import re
 from bisect import bisect
@@ -9,13 +9,15 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example
 
-import clinbert_spacy.pipeline.summary  # noqa: F401  (registers the component)
 from clinbert_spacy.attributes import ASSERTION_KEY, RELATIONS_KEY, SECTIONS_KEY, SUMMARY_KEY
+from clinbert_spacy.pipeline.summary import Summary
 
 NAME = "clinbert_summary"
 PRESENT = {"presence": "present", "experiencer": "patient", "time": "current"}
 ABSENT = {**PRESENT, "presence": "absent"}
 CENTRAL = {"method": "central", "model": None}
+BLANK = spacy.blank("en")
+SENTENCES = BLANK.create_pipe("clinbert_sentences")
 # Words, label, values by axis, and words of the cue by axis.
 Judged = Sequence[Any]
 
@@ -51,8 +53,7 @@ def place(doc: Doc, words: str, label: str = "") -> Span:
 
 def split(text: str) -> Doc:
     """A note with sentences."""
-    nlp = spacy.blank("en")
-    return nlp.add_pipe("clinbert_sentences")(nlp.make_doc(text))
+    return SENTENCES(BLANK.make_doc(text))
 
 
 def lay(
@@ -71,7 +72,7 @@ def lay(
     doc = split(text)
     spans = [place(doc, words, label) for words, label, *_ in judged]
     order = sorted(range(len(spans)), key=lambda i: spans[i].start)
-    doc.set_ents([spans[i] for i in order if not set(spans[i].label_) & {"-"}])
+    doc.set_ents([spans[i] for i in order])
     rows = [judged[i] for i in order if len(judged[i]) > 2]
     if judged:
         cues = [{a: _range(doc, w) for a, w in (row[3:] or [{}])[0].items()} for row in rows]
@@ -110,7 +111,7 @@ def _relate(doc: Doc, effects: Sequence[Any], values: Sequence[Tuple[str, str]])
 def make_central(budget: str = "20%", **config: Any) -> Language:
     """Sentences and summaries that nobody learned."""
     nlp = spacy.blank("en")
-    nlp.add_pipe("clinbert_sentences", config={"overwrite": False})
+    nlp.add_pipe("clinbert_sentences")
     nlp.add_pipe(NAME, config={**CENTRAL, "budget": budget, **config})
     return nlp
 
@@ -123,7 +124,7 @@ def numbers(doc: Doc) -> List[int]:
 
 def choose(doc: Doc, budget: str, **config: Any) -> List[int]:
     """Numbers of the sentences that come into a summary of a note laid by hand."""
-    return numbers(make_central(budget, **config).get_pipe(NAME)(doc))
+    return numbers(Summary(doc.vocab, None, method="central", budget=budget, **config)(doc))
 
 
 def shown(doc: Doc) -> List[Any]:

@@ -6,6 +6,7 @@ from spacy.tokens import Doc
 from spacy_transformers.data_classes import TransformerData
 from spacy_transformers.layers import TransformerListener, trfs2arrays
 from spacy_transformers.layers.listener import forward as stock_forward
+from spacy_transformers.layers.trfs2arrays import forward as stock_pool
 from thinc.api import Model, chain
 from thinc.types import Floats2d, Ragged
 
@@ -44,7 +45,10 @@ def OwnedTransformerListener(
             "as in upstream = 'clinbert_transformer'."
         )
     listener = OwnedListener(upstream)
-    model: Model = chain(listener, trfs2arrays(pooling, grad_factor))
+    pool = trfs2arrays(pooling, grad_factor)
+    # not a layer of its own: saved weights know the layers by their number
+    pool._func = pool_tokens
+    model: Model = chain(listener, pool)
     model.set_ref("listener", listener)
     return model
 
@@ -65,6 +69,15 @@ def forward(
             if len(doc) and not any(doc is known for known in model.sample):
                 _check_owner(doc, model.upstream_name)
     return stock_forward(model, docs, is_train)
+
+
+def pool_tokens(
+    model: Model, found: List[TransformerData], is_train: bool
+) -> Tuple[List[Floats2d], Callable[[Any], Any]]:
+    """Pool pieces into tokens; the stock layer fails where no note of a batch has any."""
+    if any(len(data.model_output.get("last_hidden_state", ())) for data in found):
+        return stock_pool(model, found, is_train)
+    return [model.ops.alloc2f(0, 0) for _ in found], lambda _: []
 
 
 def _check_owner(doc: Doc, upstream: str) -> None:

@@ -12,7 +12,7 @@ from thinc.types import Floats2d
 from ..nets.textcat import PassageNet
 from .aggregators import MakeAggregator
 from .batch import join_rows, split_rows
-from .class_calibration import NO, calibrate_classes, decide
+from .class_calibration import EDGE, NO, calibrate_classes, decide
 from .passages import Cut, Ranges
 from .shims import HeadShim
 
@@ -163,10 +163,11 @@ def decide_all(
 
     model (Model): a `clinbert.LongTextCat.v1`. labels (Sequence[str]): its classes.
     values (Sequence[float]): their probabilities.
-    threshold (float): for a model whose limits were not fitted.
+    threshold (float): of classes that do not exclude each other, where no limits were fitted.
     RETURNS (Dict[str, str]): `yes`, `no` or `unsure` by class; of classes that exclude each other
-        only the likeliest can be `yes`.
+        all but the likeliest are `no`.
     """
+    threshold = threshold if model.attrs["multi_label"] else EDGE
     limits = model.attrs["limits"] or [None] * len(labels)
     found = {
         label: decide(value, limit, threshold)

@@ -40,7 +40,8 @@ class Evidence(Pipe):
 
     Writes `doc.spans["clinbert_evidence"]`: passages in the order of the note, each once. Its attrs
     hold `rows` (dicts of span, label, drop), the greatest drop of a class first, and `decisions`
-    (`yes`, `no`, `unsure` by class). Classes that are decided `no` have no rows.
+    (`yes`, `no`, `unsure` by class). Classes that are decided `no` have no rows; any other has at
+    least one, if the note has passages at all.
     """
 
     def __init__(
@@ -126,10 +127,14 @@ class Evidence(Pipe):
             return
         drops: NDArray = passages.whole[None] - passages.without
         for i, label in enumerate(labels):
-            order = numpy.argsort(-drops[:, i], kind="stable")[: self.most].tolist()
-            for j in order if decisions[label] != "no" else ():
-                if drops[j, i] >= self.least:
+            if decisions[label] != "no":
+                for j in self._chosen(drops[:, i], passages.scores[:, i]):
                     yield passages.ranges[j], label, float(drops[j, i])
+
+    def _chosen(self, drops: NDArray, scores: NDArray) -> List[int]:
+        """Passages that count; where several say the same and none is missed, what says it best."""
+        order = numpy.lexsort((-scores, -drops))[: self.most].tolist()
+        return [j for j in order if drops[j] >= self.least] or [int(scores.argmax())]
 
 
 def _write(doc: Doc, pieces: Sequence[Piece], decisions: Mapping[str, str]) -> None:

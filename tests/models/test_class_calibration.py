@@ -190,7 +190,8 @@ def test_each_class_is_decided_by_its_own_limits():
     ("values", "limits", "expected"),
     [
         ([0.5, 0.4, 0.1], [], "yes no no"),
-        ([0.4, 0.35, 0.25], [], "no no no"),
+        ([0.4, 0.35, 0.25], [], "yes no no"),
+        ([0.0, 0.0, 0.0], [], "no no no"),
         ([0.2, 0.5, 0.3], [[0.1, 0.6]] * 3, "no unsure no"),
         ([0.9, 0.95, 0.9], [[0.1, 0.8]] * 3, "no yes no"),  # calibrated, they sum to more
         ([0.3, 0.3, 0.2], [[0.1, 0.3]] * 3, "yes no no"),

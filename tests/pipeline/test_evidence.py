@@ -138,7 +138,8 @@ def judged(copied):
     whole = numpy.array([0.6], dtype="float32")
     ranges = [(i, i + 4) for i in range(0, 20, 4)]
     without = whole - numpy.array([DROPS], dtype="float32").T
-    given = Passages(ranges, without, without, whole)
+    alone = numpy.array([[5, 1, 2, 0, 1]], dtype="float32").T
+    given = Passages(ranges, alone, without, whole)
     copied.get_pipe("rash_classifier").model.attrs["judge"] = lambda model, docs: [given]
     doc.cats["rash"] = 0.6
     return copied, doc
@@ -158,7 +159,7 @@ def drops_of(nlp, doc, **config):
         ({"most": 9}, [2, 0, 4, 1]),
         ({"most": 9, "least": 0.1}, [2, 0, 4]),
         ({"least": 0.4}, [2]),
-        ({"least": 0.9}, []),
+        ({"least": 0.9}, [0]),  # nothing is missed by itself: what says it best alone
         ({"most": 9, "least": 0.0}, [2, 0, 4, 1]),  # what speaks against is no evidence
     ],
 )
