@@ -12,6 +12,7 @@ from . import (
     cli_corpus,
     cli_documents,
     cli_encoder,
+    cli_fit_classes,
     cli_negex,
     cli_project,
     cli_reading,
@@ -346,6 +347,7 @@ app.command()(cli_relations.fit_relations)
 app.command()(cli_cid.cid_score)
 app.command()(cli_negex.negex_score)
 app.command()(cli_documents.document_score)
+app.command()(cli_fit_classes.fit_classes)
 app.command()(cli_side_effects.side_effects)
 app.command()(cli_summaries.summary_score)
 cli_encoder.attach(app)

@@ -8,10 +8,12 @@ from typer.testing import CliRunner
 
 from clinbert_spacy.attributes import SUMMARY_KEY
 from clinbert_spacy.cli import app
-from clinbert_spacy.cli_summaries import split_sentences
+from clinbert_spacy.cli_summaries import _budgets, split_sentences, summarise
+from clinbert_spacy.corpora.summaries import Summarised
 from clinbert_spacy.evaluation.summary_rows import GOLD, LEAD, ORACLE, RANDOM, RANK
 
 from .corpora.toy_summaries import write_mas, write_notes, write_reports
+from .toy_told import make_central, numbers
 
 PLAIN = {LEAD, RANDOM, RANK, ORACLE}
 
@@ -128,3 +130,59 @@ def test_sentences_are_those_of_the_component():
     nlp.add_pipe("clinbert_sentences")
     assert found == [sent.text.strip() for sent in nlp(text).sents] and len(found) > 2
     assert split_sentences("") == []
+
+
+# Budgets of single texts
+
+TEXTS = [
+    Summarised("a", "One. Two and more. Three.", ((0, 4), (5, 18), (19, 25)), "", (0, 2)),
+    Summarised("b", "Four. Five is five.", (), "Five."),
+    Summarised("c", "Six.", ((0, 4),), "", ()),
+]
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        ("gold", ["2", "1w", "0"]), ("pipeline", ["", "", ""]), ("3", ["3"] * 3),
+        ("50w", ["50w"] * 3), ("20%", ["20%"] * 3), ("33.3%", ["33.3%"] * 3), ("0", ["0"] * 3),
+        ("1000000w", ["1000000w"] * 3), ("33.3333333%", ["33.3333333%"] * 3),
+    ],
+)  # fmt: skip
+def test_budgets_as_the_component_reads_them(budget, expected):
+    assert _budgets(TEXTS, budget) == expected
+
+
+@pytest.mark.parametrize(
+    ("budgets", "counts"),
+    [
+        (["2", "1w", "0"], [2, 1, 0]), (["9", "9", "9"], [3, 2, 1]), (["34%"] * 3, [1, 1, 1]),
+        (["", "", ""], [1, 1, 1]), ([], [1, 1, 1]),
+    ],
+)  # fmt: skip
+def test_each_text_gets_its_budget(budgets, counts):
+    nlp = make_central("1")
+    for size in (1, 3):
+        found = summarise(nlp, TEXTS, size, budgets)
+        assert [len(spans) for spans in found] == counts
+    assert all(spans == sorted(spans) for spans in found)
+    assert nlp.pipe_names == ["clinbert_sentences", SUMMARY_KEY]
+
+
+def test_a_text_is_summarised_as_the_pipeline_alone_would():
+    found = summarise(make_central("3"), TEXTS, 2, ["1"] * 3)
+    nlp = make_central("1")
+    docs = [nlp(item.text) for item in TEXTS]
+    assert found == [[(s.start_char, s.end_char) for s in doc._.clinbert_summary] for doc in docs]
+    assert [len(numbers(doc)) for doc in docs] == [1, 1, 1]
+
+
+def test_our_component_is_measured_under_the_budget_of_the_gold(tmp_path):
+    make_central("100%").to_disk(tmp_path / "nlp")
+    data, output = write_notes(tmp_path / "notes", summary=(0, 3)), tmp_path / "out.json"
+    for budget, sentences in (("gold", 1.0), ("1", 1.0), ("100%", 4.0), ("pipeline", 4.0)):
+        done = run(tmp_path / "nlp", "--data", data, "--budget", budget, "--output", output)
+        assert done.exit_code == 0, done.output
+        rows = json.loads(output.read_text("utf8"))["rows"]
+        assert rows["pipeline"]["sentences"] == sentences
+        assert rows[LEAD]["sentences"] <= sentences

@@ -82,7 +82,8 @@ def lay(
     _relate(doc, effects, values)
     if sections:
         found = [place(doc, words, name) for words, name, _ in sections]
-        attrs = {"headings": [length for *_, length in sections]}
+        lengths = [length for *_, length in sections]
+        attrs = {"headings": lengths, "titled": list(map(bool, lengths))}
         doc.spans[SECTIONS_KEY] = SpanGroup(doc, name=SECTIONS_KEY, attrs=attrs, spans=found)
     if phi:
         doc.spans["clinbert_phi"] = SpanGroup(doc, spans=[place(doc, words) for words in phi])

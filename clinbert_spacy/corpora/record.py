@@ -22,8 +22,7 @@ LabelMap = Mapping[str, Optional[Sequence[str]]]
 class Mention:
     """A stretch of text, possibly in several pieces, with a label.
 
-    id (str): unique in its note.
-    label (str): the corpus' own label.
+    id (str): unique in its note. label (str): the corpus' own label.
     spans (Tuple[Offsets, ...]): character offsets, sorted; more than one: discontinuous.
     concepts (Tuple[str, ...]): identifiers in a vocabulary.
     attributes (Mapping): names to a string, or True for a plain flag.
@@ -50,8 +49,7 @@ class Mention:
 class Relation:
     """A directed pair of mentions (or of concepts where meta["relations"] is "concept").
 
-    id (str): unique in its note.
-    label (str): the corpus' own label.
+    id (str): unique in its note. label (str): the corpus' own label.
     head (str): id of the first mention or concept.
     tail (str): id of the second one.
     attributes (Mapping): as in Mention.
@@ -91,8 +89,7 @@ class AnnotatedNote:
 def check_note(note: AnnotatedNote) -> AnnotatedNote:
     """Check offsets, ids and relation ends.
 
-    note (AnnotatedNote): a note.
-    RETURNS (AnnotatedNote): the same note.
+    note (AnnotatedNote): a note. RETURNS (AnnotatedNote): the same note.
     Raises CorpusError naming note, mention and offsets, never content.
     """
     ids = [item.id for item in (*note.mentions, *note.relations)]
@@ -138,8 +135,7 @@ def _check_relations(note: AnnotatedNote) -> None:
 def contiguous(text: str, mention: Mention) -> bool:
     """Say whether only whitespace stands between the pieces (brat splits at line ends).
 
-    text (str): text of the note.
-    mention (Mention): one of its mentions.
+    text (str): text of the note. mention (Mention): one of its mentions.
     RETURNS (bool): whether the hull can stand for the mention.
     """
     pairs = zip(mention.spans, mention.spans[1:], strict=False)
@@ -162,8 +158,7 @@ class LabelScheme:
     def allowed(self, note_id: str, mention: Mention) -> Tuple[str, ...]:
         """Look a mention's label up.
 
-        note_id (str): for the error.
-        mention (Mention): a mention.
+        note_id (str): for the error. mention (Mention): a mention.
         RETURNS (Tuple[str, ...]): sorted labels it may stand for; empty: not taken.
         Raises CorpusError for a label that the scheme does not list.
         """
@@ -204,8 +199,7 @@ def to_doc(
 ) -> Doc:
     """Tokenise a note and lay its gold on the Doc.
 
-    note (AnnotatedNote): a note.
-    make_doc (Callable[[str], Doc]): usually nlp.make_doc.
+    note (AnnotatedNote): a note. make_doc (Callable[[str], Doc]): usually nlp.make_doc.
     scheme (Optional[LabelScheme]): labels of the task; by default the note's own.
     RETURNS (Doc): gold in doc.spans["clinbert_ents"] and its attrs, in doc.ents and doc.cats.
     """
@@ -230,6 +224,11 @@ def to_doc(
 
 def _lay_layers(doc: Doc, layers: Any) -> None:
     """Write the sections, summary and sentences of a NoteLayers on its Doc."""
+    n = len(layers.sentences)
+    if not all(0 <= i < n for i in layers.summary):
+        raise CorpusError(
+            f"Note {layers.id!r}: expected a summary of its {n} sentences, found other numbers."
+        )
     chosen = [(*layers.sentences[i], "") for i in sorted(set(layers.summary))]
     for key, rows in ((SECTIONS_KEY, layers.sections), (SUMMARY_KEY, chosen)):
         found = [doc.char_span(a, b, label=n, alignment_mode="expand") for a, b, n in rows]
@@ -320,8 +319,7 @@ def _flat(doc: Doc, spans: List[Span]) -> List[Span]:
 def from_doc(doc: Doc, note_id: str = "", key: str = ENTS_KEY) -> AnnotatedNote:
     """Take a Doc's entities as a note.
 
-    doc (Doc): a Doc.
-    note_id (str): name of the note; by default the one that the span group carries.
+    doc (Doc): a Doc. note_id (str): its name; by default the one that the span group carries.
     key (str): span group to read; doc.ents where the group is missing.
     RETURNS (AnnotatedNote): mentions named T1, T2, ... in text order.
     """
@@ -346,8 +344,7 @@ def from_doc(doc: Doc, note_id: str = "", key: str = ENTS_KEY) -> AnnotatedNote:
 def with_meta(note: AnnotatedNote, **values: Any) -> AnnotatedNote:
     """Copy a note with more in its meta.
 
-    note (AnnotatedNote): a note.
-    values (Any): what to set.
+    note (AnnotatedNote): a note. values (Any): what to set.
     RETURNS (AnnotatedNote): the copy.
     """
     return replace(note, meta={**note.meta, **values})

@@ -75,7 +75,8 @@ def pool_tokens(
     model: Model, found: List[TransformerData], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[Any], Any]]:
     """Pool pieces into tokens; the stock layer fails where no note of a batch has any."""
-    if any(len(data.model_output.get("last_hidden_state", ())) for data in found):
+    pieces = [data.model_output.get("last_hidden_state") for data in found]
+    if any(one is not None and one.size for one in pieces):
         return stock_pool(model, found, is_train)
     return [model.ops.alloc2f(0, 0) for _ in found], lambda _: []
 

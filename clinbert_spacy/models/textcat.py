@@ -13,6 +13,7 @@ from ..nets.textcat import PassageNet
 from .aggregators import MakeAggregator
 from .batch import join_rows, split_rows
 from .class_calibration import EDGE, NO, calibrate_classes, decide
+from .grams import hash_grams
 from .passages import Cut, Ranges
 from .shims import HeadShim
 
@@ -39,6 +40,7 @@ def LongTextCat(
     hidden: int = 192,
     dropout: float = 0.3,
     lr_scale: float = 10.0,
+    n_grams: int = 0,
     nO: Optional[int] = None,
 ) -> Model[List[Doc], Floats2d]:
     """Build the classifier of `textcat` (exclusive_classes = true) or `textcat_multilabel`.
@@ -53,12 +55,14 @@ def LongTextCat(
     exclusive_classes (bool): whether a note has exactly one class.
     hidden (int): width of a passage's vector. dropout (float): in the head.
     lr_scale (float): the head's learning rate as a multiple of the optimizer's.
+    n_grams (int): buckets of the words and letters of the passages themselves, for short ones
+        whose names say much (`grams`); 0 reads the encoder's vectors alone.
     nO (Optional[int]): number of classes; spaCy sets it.
     RETURNS (Model): Docs to probabilities; 0 for a note without passages. Shape (notes, classes).
     """
     shim = HeadShim(
         PassageNet, hidden=hidden, exclusive=exclusive_classes, dropout=dropout,
-        aggregator=aggregator,
+        aggregator=aggregator, n_grams=n_grams,
     )  # fmt: skip
     shim.lr_scale, shim.save_dtype = lr_scale, "float16"
     return Model(
@@ -69,7 +73,8 @@ def LongTextCat(
         refs={"tok2vec": tok2vec},
         dims={"nO": nO},
         attrs={
-            "multi_label": not exclusive_classes, "cut": cut, "judge": judge, "decide": decide_all,
+            "multi_label": not exclusive_classes, "cut": cut, "n_grams": n_grams,
+            "judge": judge, "decide": decide_all,
             # by class, empty until `clinbert fit-classes`: calibration, and limits of decisions
             "rules": [], "limits": [],
         },
@@ -186,8 +191,9 @@ def _judge_one(model: Model, doc: Doc, rows: Floats2d) -> Passages:
     if not ranges:
         empty = numpy.zeros((0, model.get_dim("nO")), dtype="float32")
         return Passages([], empty, empty, numpy.zeros(model.get_dim("nO"), dtype="float32"))
-    tokens, passage, note = _tensors(shim, xp2torch(rows, device=shim.device), asked)
-    read, scores = net.read(tokens, passage)
+    tokens, arrays = _tensors(shim, xp2torch(rows, device=shim.device), asked)
+    read, scores = net.read(tokens, arrays)
+    note = arrays["note"]
     whole = net.combine(read, scores, note, 1)
     left = torch.ones(len(ranges), dtype=torch.bool, device=shim.device)
     without: Any = []
@@ -207,7 +213,9 @@ def _ask(model: Model, docs: List[Doc]) -> Dict[str, Any]:
     spans = [(a + at, b + at) for found, at in zip(ranges, starts.tolist()) for a, b in found]
     tokens = [numpy.arange(a, b) for a, b in spans]
     none = numpy.zeros(0, dtype="int64")
+    texts = [doc[a:b].text for doc, found in zip(docs, ranges) for a, b in found]
     return {
+        **(hash_grams(texts, model.attrs["n_grams"]) if model.attrs["n_grams"] else {}),
         "ranges": ranges,
         "token": numpy.concatenate([none, *tokens]),
         "passage": numpy.repeat(numpy.arange(len(spans)), [b - a for a, b in spans]),
@@ -217,7 +225,10 @@ def _ask(model: Model, docs: List[Doc]) -> Dict[str, Any]:
 
 def _tensors(
     shim: HeadShim, rows: torch.Tensor, asked: Dict[str, Any]
-) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    names = ("token", "passage", "note")
-    token, passage, note = (torch.from_numpy(asked[n]).to(shim.device) for n in names)
-    return rows[token], passage, note
+) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
+    arrays = {
+        name: torch.from_numpy(array).to(shim.device)
+        for name, array in asked.items()
+        if name != "ranges"
+    }
+    return rows[arrays.pop("token")], arrays

@@ -1,6 +1,6 @@
 """Passages of notes to classes of notes. Imports torch alone."""
 
-from typing import Callable, Tuple
+from typing import Callable, Dict, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from .assertion import shares_of_groups
 
 # Instead of minus infinity: exp of it is 0, and its slope is finite.
 NOTHING = -1e4
+GRAM_WIDTH = 64
 
 
 def sum_of_groups(rows: Tensor, group: Tensor, n_groups: int) -> Tensor:
@@ -152,7 +153,8 @@ class PassageNet(nn.Module):
     A passage is the mean of its tokens beside a mean that weighs them.
 
     n_in: width of a token vector; hidden: of a passage's; n_out: classes; exclusive: whether a
-    note has exactly one; dropout: in the head; aggregator: makes an `Aggregator` of hidden, n_out.
+    note has exactly one; dropout: in the head; aggregator: makes an `Aggregator` of hidden, n_out;
+    n_grams: buckets of the passages' own words and letters, 0 to go without.
     """
 
     def __init__(
@@ -163,9 +165,12 @@ class PassageNet(nn.Module):
         exclusive: bool,
         dropout: float,
         aggregator: Callable[[int, int], Aggregator],
+        n_grams: int = 0,
     ) -> None:
         super().__init__()
         self.exclusive = exclusive
+        self.bag = nn.EmbeddingBag(n_grams, GRAM_WIDTH, mode="mean") if n_grams else None
+        self.spell = nn.Linear(GRAM_WIDTH, hidden) if n_grams else None
         self.weigh = nn.Linear(n_in, 1)
         self.norm = nn.LayerNorm(2 * n_in)
         self.join = nn.Linear(2 * n_in, hidden)
@@ -176,14 +181,19 @@ class PassageNet(nn.Module):
             # most classes are absent from most notes
             nn.init.constant_(self.output.bias, -2.0)
 
-    def read(self, tokens: Tensor, passage: Tensor) -> Tuple[Tensor, Tensor]:
-        """(P,hidden) and (P,K) of tokens (N,n_in) and the passage of each (N,), all P named."""
+    def read(self, tokens: Tensor, asked: Dict[str, Tensor]) -> Tuple[Tensor, Tensor]:
+        """(P,hidden) and (P,K) of tokens (N,n_in) and, by name, the `passage` of each (N,), all P
+        named, and where there are grams these (G,) and where those of each passage begin (P,)."""
+        passage = asked["passage"]
         shares = shares_of_groups(self.weigh(tokens).squeeze(1), passage)
         n = int(passage.max()) + 1
         mean = sum_of_groups(tokens, passage, n) / count_groups(passage, n)
         weighed = sum_of_groups(tokens * shares.unsqueeze(1), passage, n)
         rows = self.norm(torch.cat([mean, weighed], dim=1))
-        vectors = torch.relu(self.join(self.dropout(rows)))
+        joined = self.join(self.dropout(rows))
+        if self.bag is not None and self.spell is not None:
+            joined = joined + self.spell(self.dropout(self.bag(asked["grams"], asked["begins"])))
+        vectors = torch.relu(joined)
         return vectors, self.output(self.dropout(vectors))
 
     def combine(self, vectors: Tensor, scores: Tensor, note: Tensor, n_notes: int) -> Tensor:
@@ -197,6 +207,6 @@ class PassageNet(nn.Module):
         found = combined.softmax(-1) if self.exclusive else combined.sigmoid()
         return found * (combined > NOTHING)
 
-    def forward(self, tokens: Tensor, passage: Tensor, note: Tensor, n_notes: int) -> Tensor:
-        """(D,K) from tokens (N,n_in), the passage of each (N,), the note of each passage (P,)."""
-        return self.combine(*self.read(tokens, passage), note, n_notes)
+    def forward(self, tokens: Tensor, asked: Dict[str, Tensor], n_notes: int) -> Tensor:
+        """(D,K) from tokens (N,n_in) and, by name, what `read` asks and each passage's `note`."""
+        return self.combine(*self.read(tokens, asked), asked["note"], n_notes)

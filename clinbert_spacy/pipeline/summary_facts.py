@@ -31,6 +31,7 @@ from ..attributes import (
     section_names_of,
     side_effects,
 )
+from .section_scope import governing_sections
 
 RESOURCE = "resources/en/summary.json"
 # In the order in which a summary owes them.
@@ -190,10 +191,12 @@ def find_needs(doc: Doc, sentences: Sequence[Span]) -> Dict[int, FrozenSet[int]]
     number = numbers_of_sentences(doc)
     headings = _headings(doc, number)
     needs: Dict[int, Set[int]] = _below_labels(doc, number, sentences)
-    for span, values, cues in _judged(doc):
+    judged = _judged(doc)
+    governed = governing_sections(doc, [span for span, *_ in judged])
+    for (span, values, cues), section in zip(judged, governed):
         own = int(number[span.start])
         meant = {int(number[start]) for start, _ in _ranges(cues)}
-        if _by_heading(doc, values, cues):
+        if section and _by_heading(doc, values, cues):
             meant |= headings.get(own, set())
         if meant - {own}:
             needs.setdefault(own, set()).update(meant - {own})
@@ -234,13 +237,9 @@ def _ranges(cues: Dict[str, Any]) -> List[Tuple[int, int]]:
 
 
 def _headings(doc: Doc, number: numpy.ndarray) -> Dict[int, Set[int]]:
-    """For sentences of a section with a title, that of its first token, where the title stands."""
+    """For sentences of a section, that of its first token, where its title stands."""
     found: Dict[int, Set[int]] = {}
-    group = doc.spans.get(SECTIONS_KEY)
-    titles = group.attrs.get("headings", [1] * len(group)) if group is not None else []
-    for section, title in zip(group or (), titles):
-        if not title:
-            continue
+    for section in doc.spans.get(SECTIONS_KEY, ()):
         first, last = int(number[section.start]), int(number[section.end - 1])
         for i in range(first + 1, last + 1):
             found[i] = {first}

@@ -14,6 +14,9 @@ from clinbert_spacy.corpora.record import (
     to_doc,
 )
 
+from .toy_notes import TEXT as TOY
+from .toy_notes import toy_note
+
 TEXT = "Severe pain in 10mg zolax users and liver disease, renal disease."
 SCHEME = LabelScheme(
     {"Problem": ("SYMPTOM", "DISEASE"), "Drug": ("DRUG",), "Other": None, "Vague": None},
@@ -158,3 +161,56 @@ def test_notes_that_do_not_hold_together(mentions, relations, expected):
 def test_tokenizer_that_loses_text_is_refused(nlp):
     with pytest.raises(CorpusError, match="keeps all"):
         to_doc(note(), lambda text: nlp.make_doc(text[:-1]), SCHEME)
+
+
+# Layers
+
+
+def summary(doc):
+    return [span.text for span in doc.spans["clinbert_summary"]]
+
+
+def test_sections_sentences_and_summary_on_a_doc(nlp):
+    doc = to_doc(toy_note(summary=(1, 3)), nlp.make_doc)
+    assert [(s.text, s.label_) for s in doc.spans["clinbert_sections"]] == [(TOY, "plan")]
+    assert [sent.text.strip() for sent in doc.sents] == (
+        ["Plan", "Stopped naproxen 500 mg because of\nhives.", "No cough.", "INR 3.1"]
+    )
+    assert summary(doc) == [TOY[5:46], "INR 3.1"]
+    assert {span.label_ for span in doc.spans["clinbert_summary"]} == {""}
+    assert doc.spans["clinbert_summary"].name == "clinbert_summary"
+
+
+@pytest.mark.parametrize("chosen", [(3, 1), (1, 1, 3), (3, 3, 1, 1)])
+def test_a_summary_is_laid_in_the_order_of_the_note_and_once(nlp, chosen):
+    assert summary(to_doc(toy_note(summary=chosen), nlp.make_doc)) == [TOY[5:46], "INR 3.1"]
+
+
+def test_an_empty_layer_says_nothing(nlp):
+    doc = to_doc(toy_note(summary=(), sections=(), sentences=()), nlp.make_doc)
+    assert "clinbert_summary" not in doc.spans and "clinbert_sections" not in doc.spans
+    assert not doc.has_annotation("SENT_START")
+
+
+def test_a_summary_of_sentences_that_cut_words_takes_these_whole(nlp):
+    sentences = ((0, 4), (5, 44), (44, 56), (57, 64))
+    doc = to_doc(toy_note(sentences=sentences, summary=(1, 2)), nlp.make_doc)
+    assert summary(doc) == ["Stopped naproxen 500 mg because of\nhives", "hives. No cough."]
+
+
+def test_layers_survive_a_docbin(nlp, tmp_path):
+    write_docs([to_doc(toy_note(summary=(2,)), nlp.make_doc)], tmp_path / "a.spacy")
+    (read,) = read_docs(tmp_path / "a.spacy")
+    assert summary(read) == ["No cough."] and len(list(read.sents)) == 4
+
+
+def test_notes_without_layers_have_none(nlp):
+    doc = to_doc(note(), nlp.make_doc)
+    assert not {"clinbert_summary", "clinbert_sections"} & set(doc.spans)
+
+
+@pytest.mark.parametrize("chosen", [(4,), (-1,), (0, 9)])
+def test_a_summary_of_sentences_that_are_not_there(nlp, chosen):
+    with pytest.raises(CorpusError, match=r"'n1': expected a summary of its 4 sentences") as caught:
+        to_doc(toy_note(summary=chosen), nlp.make_doc)
+    assert "naproxen" not in str(caught.value)

@@ -94,7 +94,7 @@ def test_backprop_gives_the_gradients_of_cross_entropy(aggregator, exclusive, gr
     inputs = torch.from_numpy(vectors).requires_grad_()
     passage = torch.tensor([0] * 4 + [1] * 4 + [2] * 3 + [3] * 3 + [i // 4 + 4 for i in range(26)])
     note = torch.tensor([0] * 3 + [2] + [3] * 7)
-    output = net(inputs, passage, note, 4)[KNOWN]
+    output = net(inputs, {"passage": passage, "note": note}, 4)[KNOWN]
     if exclusive:
         loss = cross_entropy(output, torch.tensor([0, 1]))
     else:

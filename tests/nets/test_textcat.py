@@ -285,7 +285,7 @@ def make_net(name="mean", exclusive=False, dropout=0.0, n_classes=2):
 def test_a_passage_is_its_mean_beside_a_weighed_mean():
     net = make_net()
     tokens, passage = torch.randn(5, 4, dtype=torch.double), torch.tensor([0, 0, 1, 1, 1])
-    vectors, scores = net.read(tokens, passage)
+    vectors, scores = net.read(tokens, {"passage": passage})
     for i, own in enumerate((tokens[:2], tokens[2:])):
         weights = net.weigh(own).squeeze(1).softmax(0)
         rows = torch.cat([own.mean(0), weights @ own])
@@ -302,13 +302,27 @@ def test_gradients_against_finite_differences(name, exclusive):
     passage, note = torch.tensor([0, 0, 1, 1, 2, 3, 3]), torch.tensor([0, 2, 0, 2])
 
     def loss(x, *weights):
-        found = net(x, passage, note, 3)[[0, 2]]
+        found = net(x, {"passage": passage, "note": note}, 3)[[0, 2]]
         if exclusive:
             return cross_entropy(found, torch.tensor([1, 0]))
         truth = torch.tensor([[1, 0], [0, 1.0]]).double()
         return binary_cross_entropy_with_logits(found, truth)
 
     assert torch.autograd.gradcheck(loss, (tokens, *net.parameters()))
+
+
+def test_the_letters_of_a_passage_count_where_they_are_asked():
+    net = PassageNet(4, 2, WIDTH, False, 0.0, MAKERS["mean"], n_grams=16).double().eval()
+    tokens, passage = torch.randn(3, 4, dtype=torch.double), torch.tensor([0, 0, 1])
+    asked = {"passage": passage, "grams": torch.tensor([3, 5, 5]), "begins": torch.tensor([0, 2])}
+    vectors, _ = net.read(tokens, asked)
+    plain = make_net()
+    plain.load_state_dict({k: v for k, v in net.state_dict().items() if k in plain.state_dict()})
+    own = net.spell(torch.stack([net.bag.weight[[3, 5]].mean(0), net.bag.weight[5]]))
+    rows = torch.cat([tokens[:2].mean(0), net.weigh(tokens[:2]).squeeze(1).softmax(0) @ tokens[:2]])
+    expected = torch.relu(net.join(net.norm(rows)) + own[0])
+    torch.testing.assert_close(vectors[0], expected)
+    assert not torch.allclose(vectors, plain.read(tokens, asked)[0])
 
 
 def test_a_class_begins_as_rare_where_classes_do_not_exclude_each_other():
@@ -318,7 +332,8 @@ def test_a_class_begins_as_rare_where_classes_do_not_exclude_each_other():
 
 def test_dropout_in_training_alone():
     net = make_net(dropout=0.5)
-    case = (torch.randn(4, 4).double(), torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0]), 1)
+    asked = {"passage": torch.tensor([0, 0, 1, 1]), "note": torch.tensor([0, 0])}
+    case = (torch.randn(4, 4).double(), asked, 1)
     assert torch.equal(net(*case), net(*case))
     net.train()
     assert not torch.equal(net(*case), net(*case))

@@ -108,6 +108,11 @@ def test_notes_without_words_in_a_batch(trained):
     assert close(said(found[3]), said(ready(trained, DENIED)))
 
 
+def test_notes_without_words_alone(trained):
+    for docs in ([trained("")], trained.pipe(["", ""])):
+        assert {doc._.clinbert_side_effects_status for doc in docs} == {"no_drug"}
+
+
 def test_learns_beside_a_note_without_words(copied):
     examples = [make_example(copied, *note) for note in (("", []), STOPPED, (" \n", []))]
     losses = copied.update(examples, sgd=False, annotates=["clinbert_sentences"])
