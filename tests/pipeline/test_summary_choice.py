@@ -197,6 +197,12 @@ def test_one_sentence_that_tells_two_comes_first():
     assert pick(material, 1) == [3] and pick(material, 2) == [0, 3]
 
 
+def test_what_is_owed_is_told_as_cheaply_as_it_can_be():
+    told_by = [("side_effect", (key,), frozenset([i])) for i, key in enumerate("aabc")]
+    material = plain(4, told_by)._replace(costs=[5, 2, 2, 1])
+    assert pick(material, 5) == [1, 2, 3] and pick(material, 3) == [1, 3]
+
+
 def test_a_fact_that_two_sentences_tell_needs_both():
     material = plain(3, [("side_effect", ("a",), frozenset([1, 2]))])
     assert pick(material, 1) == [0] and pick(material, 2) == [1, 2]

@@ -82,6 +82,17 @@ def test_vectors_of_words():
     assert word_vectors([]).shape == (0, 0)
 
 
+def test_likeness_is_what_sentences_do_not_all_share():
+    """Vectors of an encoder lie close together."""
+    component = make_central("2", redundancy=0.5).get_pipe(NAME)
+    doc = split("One.\nTwo.\nThree.\nFour.")
+    component.ask(doc)
+    vectors = numpy.array([[9, 1, 0], [9, 1, 0], [9, -1, 0], [9, -1, 0]], dtype="float32")
+    vectors /= numpy.linalg.norm(vectors, axis=1, keepdims=True)
+    component.set_annotations([doc], [(numpy.array([1.0, 0.8, 0.6, 0.5]), vectors)])
+    assert texts(doc) == ["One.", "Three."]
+
+
 def gold_of(text, gold, spans):
     """For predicted sentences, as places of the text."""
     nlp = spacy.blank("en")
@@ -110,6 +121,7 @@ END = TEXT.index("Seven.")
         (None, [(0, 14), (15, 29)], [-1, -1]),
         (["One", "three."], [(0, 14)], [1]),
         (["Seven."], [(29, END)], [0]),  # white space alone
+        ([TEXT[29:END]], [(15, END)], [0]),
     ],
 )
 def test_gold_sentences_under_other_bounds(gold, spans, expected):
