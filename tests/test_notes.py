@@ -1,5 +1,6 @@
 """The notes that ship: every layer legal, parts apart from each other and from public text."""
 
+import json
 import os
 import random
 from collections import Counter
@@ -11,7 +12,7 @@ import pytest
 from clinbert_spacy.attributes import AXES, CAUSALITIES, KINDS
 from clinbert_spacy.corpora.checks import find_faults
 from clinbert_spacy.corpora.dedupe import word_runs
-from clinbert_spacy.corpora.layers import ENCOUNTERS, read_notes
+from clinbert_spacy.corpora.layers import CHAPTERS, ENCOUNTERS, read_notes
 from clinbert_spacy.corpora.links import ALL as RELATIONS
 from clinbert_spacy.corpora.offsets import read_offsets, read_texts
 from clinbert_spacy.corpora.schema import PRODUCT_LABELS
@@ -95,6 +96,18 @@ def test_there_are_enough_excerpts_of_each_thing(excerpts):
     relations = Counter(relation.label for note in excerpts for relation in note.relations)
     assert set(relations) == set(RELATIONS) and min(relations.values()) >= 150
     assert len({note.id for note in excerpts}) == len({note.text for note in excerpts}) == 325
+
+
+def test_what_is_said_of_excerpts_as_a_whole_is_legal(excerpts):
+    lines = (NOTES / "snippets" / "excerpts.jsonl").read_text("utf8").splitlines()
+    for note, row in zip(excerpts, map(json.loads, lines), strict=True):
+        assert row["encounter"] in ("", *ENCOUNTERS)
+        assert row["chapters"] == [name for name in CHAPTERS if name in row["chapters"]]
+        places = [tuple(place) for place in row["summary"]]
+        assert places and places == sorted(set(places))
+        chosen = [note.text[start:end] for start, end in places]
+        assert all(words and words == words.strip() for words in chosen)
+        assert sum(map(len, chosen)) < 0.7 * len(note.text)
 
 
 def test_there_are_enough_pairs_of_each_thing(pairs):
