@@ -219,7 +219,16 @@ def to_doc(
     doc.user_data[COVERED_KEY] = list(attrs["covered"])
     if "layers" in note.meta:
         _lay_layers(doc, note.meta["layers"])
+    if "summary" in note.meta:
+        _lay(doc, SUMMARY_KEY, [(a, b, "") for a, b in note.meta["summary"]])
     return doc
+
+
+def _lay(doc: Doc, key: str, rows: Iterable[Tuple[int, int, str]]) -> None:
+    found = [doc.char_span(a, b, label=name, alignment_mode="expand") for a, b, name in rows]
+    spans = [span for span in found if span is not None]
+    if spans:
+        doc.spans[key] = SpanGroup(doc, name=key, spans=spans)
 
 
 def _lay_layers(doc: Doc, layers: Any) -> None:
@@ -230,11 +239,8 @@ def _lay_layers(doc: Doc, layers: Any) -> None:
             f"Note {layers.id!r}: expected a summary of its {n} sentences, found other numbers."
         )
     chosen = [(*layers.sentences[i], "") for i in sorted(set(layers.summary))]
-    for key, rows in ((SECTIONS_KEY, layers.sections), (SUMMARY_KEY, chosen)):
-        found = [doc.char_span(a, b, label=n, alignment_mode="expand") for a, b, n in rows]
-        if found:
-            spans = [span for span in found if span is not None]
-            doc.spans[key] = SpanGroup(doc, name=key, spans=spans)
+    _lay(doc, SECTIONS_KEY, layers.sections)
+    _lay(doc, SUMMARY_KEY, chosen)
     starts = sorted(start for start, _ in layers.sentences)
     if starts:
         for token in doc:

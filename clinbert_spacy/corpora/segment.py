@@ -75,8 +75,8 @@ def _piece(note: AnnotatedNote, number: int, start: int, end: int) -> AnnotatedN
         text=note.text[start:end],
         mentions=tuple(mentions),
         relations=tuple(relations),
-        # Layers are of the whole note.
-        meta={key: value for key, value in note.meta.items() if key != "layers"},
+        # Layers and summaries are of the whole note.
+        meta={k: value for k, value in note.meta.items() if k not in ("layers", "summary")},
     )
     meta: Dict[str, Any] = {"offset": start, **({"relations_lost": lost} if lost else {})}
     if "unknown" in note.meta:

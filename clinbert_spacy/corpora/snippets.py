@@ -2,12 +2,12 @@
 import json
 import re
 from pathlib import Path
-from typing import Dict, Iterator, List, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from ..attributes import AXES, CAUSALITIES, DRUG_AXES, KINDS, PROBLEM_AXES
 from .files import broken, lines_of, read_text
 from .links import ATTRIBUTES
-from .record import ASSERTED, AnnotatedNote, Mention, Relation, check_note
+from .record import ASSERTED, AnnotatedNote, Mention, Relation, check_note, with_meta
 
 MARK = re.compile(r"\{([^{}|]+)\|([^{}|]+)\|([^{}|]*)(?:\|([^{}|]*))?\}")
 LABEL_AXES = {
@@ -36,13 +36,30 @@ def read_snippets(path: Union[str, Path], encoding: str = "utf-8") -> Iterator[A
         `{words|STRENGTH||OF:1}`, `{words|LAB_VALUE||VALUE:2}`, several split by `;`. A test may
         carry both: `{words|TEST||2;AE:1:stated:reaction}`.
     encoding (str): its encoding.
-    YIELDS (AnnotatedNote): a note a line, its marks taken out of the text.
+    YIELDS (AnnotatedNote): a note a line, its marks taken out of the text; meta "summary", where a
+        line has it: first character and end of its summary's sentences.
     Raises CorpusError naming file and line for another shape, an unknown label or value.
     """
     for number, line in enumerate(lines_of(read_text(path, encoding)), 1):
         if line.strip():
             name, marked = fields_of(path, number, line)
-            yield check_note(AnnotatedNote(name, *_unmark(path, number, marked)))
+            note = AnnotatedNote(name, *_unmark(path, number, marked))
+            chosen = _chosen(path, number, json.loads(line).get("summary"), len(note.text))
+            yield check_note(note if chosen is None else with_meta(note, summary=chosen))
+
+
+def _chosen(
+    path: Union[str, Path], number: int, rows: Any, length: int
+) -> Optional[List[List[int]]]:
+    if rows is None:
+        return None
+    fits = isinstance(rows, list) and all(
+        isinstance(row, list) and len(row) == 2 and all(type(x) is int for x in row) for row in rows
+    )
+    if not fits or not all(0 <= start < end <= length for start, end in rows):
+        expected = f"summary as pairs of characters of a text of {length}"
+        raise broken(path, number, expected, "something else")
+    return [list(row) for row in rows]
 
 
 def fields_of(path: Union[str, Path], number: int, line: str) -> Tuple[str, str]:

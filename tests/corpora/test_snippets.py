@@ -148,6 +148,31 @@ def test_excerpts_are_marked_in_full(tmp_path):
     assert len(attrs["links"]) == 5 and attrs["links_closed"]
 
 
+def summarised(folder, summary):
+    path = folder / "excerpts.jsonl"
+    row = {"id": "x", "note": "Well. {Rash|SYMPTOM|absent,patient,current} gone. Fine.",
+           "summary": summary}  # fmt: skip
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    return path
+
+
+def test_the_summary_of_an_excerpt_reaches_whole_examples_alone(tmp_path):
+    path = str(summarised(tmp_path, [[6, 16]]))
+    (example,) = create_corpus({"excerpts": {"path": path}})(English())
+    assert [s.text for s in example.reference.spans["clinbert_summary"]] == ["Rash gone."]
+    assert "clinbert_summary" not in example.predicted.spans
+    pieces = list(create_corpus({"excerpts": {"path": path}}, max_length=4)(English()))
+    assert len(pieces) > 1
+    assert not any("clinbert_summary" in piece.reference.spans for piece in pieces)
+
+
+@pytest.mark.parametrize("summary", ["Rash gone.", [6, 16], [[6]], [[6, 99]], [[9, 9]], [[-1, 4]]])
+def test_a_broken_summary_is_named(tmp_path, summary):
+    with pytest.raises(CorpusError, match="excerpts.jsonl:1.*pairs of characters") as error:
+        list(read_corpus("excerpts", summarised(tmp_path, summary)))
+    assert "Rash" not in str(error.value)
+
+
 def test_snippets_without_pairs_say_nothing_of_links(tmp_path):
     """The same file under the other name: links are read, and nothing is claimed to be covered."""
     path = str(write(tmp_path, LINKED))
