@@ -49,17 +49,23 @@ def fit_classes(
     texts = _read(corpus, data, part, fold, folds, (task, titles, check_encoding(encoding)))
     nlp = load_pipeline(pipeline, gpu_id)
     model, labels = _classifier(nlp, component)
+    known = {name for text in texts for name in text.classes}
+    if not known & set(labels):
+        raise ValueError(
+            f"None of the classes {list(labels)} of '{component}' stands in {data}, which has "
+            f"{sorted(known)}: give the --corpus and --task that it was trained for."
+        )
     model.attrs["rules"], model.attrs["limits"] = [], []
     found, truth = _judge(nlp, component, labels, texts, batch_size)
     fitted = fit(found, truth, labels, method, Wanted(precision, missed))
     rules = [one.rule for one in fitted]
     check_rules(rules, len(labels))
     model.attrs["rules"], model.attrs["limits"] = rules, [one.limits for one in fitted]
+    if plot:
+        _plot(plot, found, truth, rules)
     output.parent.mkdir(parents=True, exist_ok=True)
     nlp.to_disk(output)
     _print(labels, fitted)
-    if plot:
-        _plot(plot, found, truth, rules)
     typer.echo(f"Fitted on {len(texts)} documents; written to {output}.", err=True)
 
 
@@ -71,7 +77,10 @@ def _read(
 
     settings = Settings(*told)
     if part == ALL:
-        return read_documents(corpus, data, settings)
+        texts = read_documents(corpus, data, settings)
+        if not texts:
+            raise ValueError(f"{data}: expected texts, found none.")
+        return texts
     return take_documents(corpus, data, fold, folds, parts=(part,), settings=settings)[part]
 
 
@@ -84,7 +93,8 @@ def _classifier(nlp: Any, component: str) -> Tuple[Any, Sequence[str]]:
     found = nlp.get_pipe(component)
     if "rules" not in getattr(getattr(found, "model", None), "attrs", {}):
         raise ValueError(
-            f"'{component}' has no clinbert.LongTextCat.v1: calibration is kept in that one alone."
+            f"'{component}' has no clinbert.LongTextCat.v1, which alone keeps a calibration: train "
+            "it with that architecture, or give another --component."
         )
     return found.model, found.labels
 

@@ -115,7 +115,8 @@ def _precise(found: NDArray, truth: NDArray[numpy.bool_], precision: float) -> f
 def _complete(found: NDArray, truth: NDArray[numpy.bool_], missed: float) -> float:
     """The greatest limit under which no more than a share of the true ones lie."""
     right = numpy.sort(found[truth])
-    return float(right[int(missed * len(right))]) if len(right) and missed < 1 else 1.0 + EDGE
+    n = int(missed * len(right) + EDGE)  # 0.29 of 100 are 29, not 28.99...
+    return float(right[n]) if n < len(right) else 1.0 + EDGE
 
 
 def reliability(found: NDArray, truth: NDArray[numpy.bool_], bins: int = 15) -> List[Tuple]:
