@@ -1,6 +1,6 @@
 """Probabilities of classes that mean what they say, and what is decided by them."""
 
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 import numpy
 from numpy.typing import NDArray
@@ -58,8 +58,3 @@ def check_rules(rules: Sequence[Mapping[str, Any]], n_classes: int) -> None:
     unknown = sorted({str(rule.get("method")) for rule in rules} - set(METHODS))
     if unknown:
         raise ValueError(f"Calibration by {unknown}: expected {', '.join(METHODS)}.")
-
-
-def by_class(labels: Sequence[str], rows: Sequence[Any]) -> Dict[str, Any]:
-    """Pair classes with what a model keeps of each. RETURNS (Dict[str, Any]): empty if nothing."""
-    return dict(zip(labels, rows)) if len(rows) else {}

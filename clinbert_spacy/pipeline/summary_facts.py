@@ -269,8 +269,3 @@ def kinds_told(tellings: Sequence[Telling], n_sentences: int) -> numpy.ndarray:
         for i in one.sentences:
             counts[i, KINDS.index(one.kind)] += 1
     return counts
-
-
-def named(tellings: Sequence[Telling], kind: Optional[str] = None) -> List[Tuple[str, ...]]:
-    """List the facts once each. RETURNS (List[Tuple[str, ...]]): in their order; of one kind."""
-    return list(dict.fromkeys(one.fact for one in tellings if kind in (None, one.kind)))

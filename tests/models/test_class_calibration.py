@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from clinbert_spacy.models.class_calibration import (
     EDGE,
-    by_class,
     calibrate_classes,
     check_rules,
     decide,
@@ -147,11 +146,6 @@ def test_rules_that_fit(rules):
 def test_rules_that_do_not_fit(rules, message):
     with pytest.raises(ValueError, match=message):
         check_rules(rules, 3)
-
-
-def test_pairing_with_classes():
-    assert by_class(("A", "B"), [COOL, STEPS]) == {"A": COOL, "B": STEPS}
-    assert by_class(("A", "B"), []) == {}
 
 
 # Decisions

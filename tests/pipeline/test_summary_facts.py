@@ -13,7 +13,6 @@ from clinbert_spacy.pipeline.summary_facts import (
     identified,
     kinds_told,
     load_cues,
-    named,
     numbers_of_sentences,
     words_of,
 )
@@ -26,6 +25,11 @@ def told(doc, *kinds):
     """Facts and where they are told, of some kinds or all."""
     found = find_tellings(doc, list(doc.sents))
     return [(*one.fact, sorted(one.sentences)) for one in found if one.kind in (kinds or KINDS)]
+
+
+def named(tellings, *kinds):
+    """Facts once each, of some kinds or all."""
+    return list(dict.fromkeys(one.fact for one in tellings if one.kind in (kinds or KINDS)))
 
 
 def needs(doc):
