@@ -12,6 +12,8 @@ from . import (
     cli_corpus,
     cli_documents,
     cli_encoder,
+    cli_evidence,
+    cli_explain,
     cli_fit_classes,
     cli_negex,
     cli_project,
@@ -20,6 +22,7 @@ from . import (
     cli_side_effects,
     cli_smell,
     cli_summaries,
+    cli_summarise,
 )
 from .cli_args import (
     check_choice,
@@ -348,7 +351,10 @@ app.command()(cli_cid.cid_score)
 app.command()(cli_negex.negex_score)
 app.command()(cli_documents.document_score)
 app.command()(cli_fit_classes.fit_classes)
+app.command()(cli_evidence.evidence_score)
 app.command()(cli_side_effects.side_effects)
+app.command()(cli_explain.explain)
 app.command()(cli_summaries.summary_score)
+app.command()(cli_summarise.summarise)
 cli_encoder.attach(app)
 app.command(context_settings=WITH_OVERRIDES)(cli_project.exclude)

@@ -69,15 +69,19 @@ def to_record(note: Note, doc: Doc, with_text: bool = False) -> Dict[str, Any]:
         for entity in entities_of(doc)
     ]
     record = {
-        "id": note.id,
-        "sha256": hashlib.sha256(note.text.encode("utf8", "surrogatepass")).hexdigest(),
-        "n_chars": len(note.text),
+        **name_note(note),
         "entities": entities,
         **_sections(doc),
         **_relations(doc),
         "coverage": coverage_of(doc),
     }
     return {**record, "text": note.text} if with_text else record
+
+
+def name_note(note: Note) -> Dict[str, Any]:
+    """Say which note a record is about. RETURNS (Dict): id, sha256 of the text, n_chars."""
+    digest = hashlib.sha256(note.text.encode("utf8", "surrogatepass")).hexdigest()
+    return {"id": note.id, "sha256": digest, "n_chars": len(note.text)}
 
 
 def said_of(doc: Doc) -> Dict[Tuple[int, int], Dict[str, Any]]:

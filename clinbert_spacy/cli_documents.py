@@ -45,10 +45,11 @@ def document_score(
     batch_size: Annotated[int, typer.Option(min=1, help="Documents a batch.")] = 16,
     gpu_id: Annotated[int, typer.Option(min=-1, help="Number of the GPU, -1 for the CPU.")] = -1,
     output: Annotated[Optional[Path], typer.Option(help="Write the result as JSON.")] = None,
+    html: Annotated[
+        Optional[Path], typer.Option(help="Write an HTML report with reliability diagrams.")
+    ] = None,
 ) -> None:
     """Score document classification on a held-out fold, beside TF-IDF + SVM and a bag of words."""
-    from .evaluation.output import write_text
-
     for path in filter(None, (data, held_out)):
         check_path(path)
     if not pipeline and not baselines:
@@ -59,20 +60,36 @@ def document_score(
     }  # fmt: skip
     described, parts = _read(data, asked, check_encoding(encoding))
     rows: Dict[str, Dict[str, Any]] = {}
-    if pipeline:
-        nlp = load_pipeline(pipeline, gpu_id)
-        _check_trained(pipeline, nlp.config, asked, described.name)
+    nlp = load_pipeline(pipeline, gpu_id) if pipeline else None
+    if pipeline and nlp:
+        check_trained(pipeline, nlp.config, asked, described.name)
         rows["pipeline"] = _score(nlp, described, parts, precision, batch_size)
     if baselines:
         rows |= _score_baselines(described, parts, precision, epochs)
     _print(rows)
     if output:
         head = {
-            "command": command_line(), "data": data.resolve().name, **asked,
-            "held_out": held_out and held_out.resolve().name, "precision": precision,
-            "n_train": len(parts.train.texts), "n_dev": len(parts.dev.texts),
+            "data": data.resolve().name, **asked, "held_out": held_out and held_out.resolve().name,
+            "precision": precision, "n_train": len(parts.train.texts),
+            "n_dev": len(parts.dev.texts),
         }  # fmt: skip
-        write_text(output, json.dumps(_record(head, rows), indent=2, ensure_ascii=False) + "\n")
+        _write_json(output, head, rows)
+    if html:
+        _write_html(html, nlp, rows)
+
+
+def _write_json(path: Path, head: Dict[str, Any], rows: Dict[str, Dict[str, Any]]) -> None:
+    from .evaluation.output import write_text
+
+    record = _record({"command": command_line(), **head}, rows)
+    write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def _write_html(path: Path, nlp: Any, rows: Dict[str, Dict[str, Any]]) -> None:
+    from .cli_html import write_page
+    from .evaluation.document_report import render_documents
+
+    write_page(path, nlp, [], parts=[render_documents(rows)])
 
 
 def _score(
@@ -125,7 +142,7 @@ def _read(data: Path, asked: Mapping[str, Any], encoding: str) -> Tuple[Any, Any
     return task, Parts(*(make_documents(task, *columns[part]) for part in PARTS))
 
 
-def _check_trained(pipeline: str, config: Any, asked: Mapping[str, Any], task: str) -> None:
+def check_trained(pipeline: str, config: Any, asked: Mapping[str, Any], task: str) -> None:
     """Raise if the pipeline may have learned from what is to be scored."""
     trained = config.interpolate().get("corpora", {}).get("train", {})
     if trained.get("@readers") != "clinbert.DocumentClasses.v1":
@@ -159,10 +176,21 @@ def _print(rows: Dict[str, Dict[str, Any]]) -> None:
         for found in columns
     ]
     print_table(["label", "n", *(f"F1 {name}" for name in rows)], labels)
+    for row, result in rows.items():
+        if "abstention" in result:
+            _print_abstention(row, result["abstention"])
     prevalence = f", {100 * first['prevalence']:.1f} % positive" if "prevalence" in first else ""
     typer.echo(
         f"{first['n_notes']} documents of {first['corpus']} ({first['scheme']}) in "
         f"{first['n_groups']} groups{prevalence}; data sha256 {first['data_sha256'][:16]}"
+    )
+
+
+def _print_abstention(row: str, found: Mapping[str, Any]) -> None:
+    (share, ends), (f, f_ends) = (_with_ends(found[name]) for name in ("unsure", "f"))
+    typer.echo(
+        f"{row}, by its limits: {share} % unsure ({ends}), F1 on the decided ones {f} ({f_ends}), "
+        f"{100 * found['risk']:.1f} % of these wrong"
     )
 
 

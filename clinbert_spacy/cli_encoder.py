@@ -5,6 +5,7 @@ import typer
 from . import (
     cli_abbreviations,
     cli_ablate,
+    cli_abstractive,
     cli_attach,
     cli_classes,
     cli_graph,
@@ -27,6 +28,8 @@ def attach(app: typer.Typer) -> None:
     app.command()(cli_pretrain.lm_score)
     app.command()(cli_pretrain.pair_score)
     app.command(context_settings=WITH_OVERRIDES)(cli_pretrain.lm_speed)
+    app.command(context_settings=WITH_OVERRIDES)(cli_abstractive.train_abstractive)
+    app.command()(cli_abstractive.abstract_score)
     app.command()(cli_overlap.overlap)
     app.command()(cli_attach.attach_score)
     app.command()(cli_classes.classify_bench)

@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parent
 AFTER_INTERRUPTION = {
     "train": "To go on from the last evaluation, run it again with --resume, not --overwrite.",
     "pretrain": "To go on from the last state, run it again with --resume, not --overwrite.",
+    "train-abstractive": "To go on from the last state, run it again with --resume.",
     "ablate": "To go on, run it again: finished cells are kept.",
 }
 # newer typer carries its own copy of click, older typer imports it: found through what both have

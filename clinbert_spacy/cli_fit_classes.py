@@ -46,9 +46,9 @@ def fit_classes(
     check_path(data)
     check_choice("--method", method, list(METHODS))
     check_choice("--part", part, ["dev", "held_out", ALL])
-    texts = _read(corpus, data, part, fold, folds, (task, titles, check_encoding(encoding)))
+    texts = read_part(corpus, data, part, fold, folds, (task, titles, check_encoding(encoding)))
     nlp = load_pipeline(pipeline, gpu_id)
-    model, labels = _classifier(nlp, component)
+    model, labels = find_classifier(nlp, component)
     known = {name for text in texts for name in text.classes}
     if not known & set(labels):
         raise ValueError(
@@ -69,9 +69,10 @@ def fit_classes(
     typer.echo(f"Fitted on {len(texts)} documents; written to {output}.", err=True)
 
 
-def _read(
+def read_part(
     corpus: str, data: Path, part: str, fold: int, folds: int, told: Tuple[str, bool, str]
 ) -> List[Any]:
+    """Read documents of one part of a fold, or all; `told`: task, titles, encoding."""
     from .corpora.classes import Settings
     from .corpora.documents import read_documents, take_documents
 
@@ -84,7 +85,8 @@ def _read(
     return take_documents(corpus, data, fold, folds, parts=(part,), settings=settings)[part]
 
 
-def _classifier(nlp: Any, component: str) -> Tuple[Any, Sequence[str]]:
+def find_classifier(nlp: Any, component: str) -> Tuple[Any, Sequence[str]]:
+    """Look up the model and the classes of a `clinbert.LongTextCat.v1`; raise if there is none."""
     if component not in nlp.pipe_names:
         raise ValueError(
             f"The pipeline has no component '{component}' among {nlp.pipe_names}: give the one "

@@ -16,9 +16,11 @@ def write_html(path: Path, nlp: Any, notes: List[Tuple[str, str]], **parts: Any)
 
 
 def write_page(path: Path, nlp: Any, examples: List[Any], **parts: Any) -> None:
-    """Write the HTML report."""
+    """Write the HTML report; `nlp` is None where there is no pipeline."""
     from .evaluation.evaluate import describe_pipeline
     from .evaluation.report import write_report
 
-    about: Dict[str, Any] = {**describe_pipeline(nlp), "licence": nlp.meta.get("license", "")}
+    about: Dict[str, Any] = {}
+    if nlp is not None:
+        about = {**describe_pipeline(nlp), "licence": nlp.meta.get("license", "")}
     write_report(path, pipeline=about, command=command_line(), examples=examples, **parts)

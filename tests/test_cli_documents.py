@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 import typer
@@ -17,6 +18,7 @@ from .corpora.toy_documents import (
     write_notes,
     write_reports,
 )
+from .models.toy_textcat import make_pipeline, train
 
 DISEASES = SOURCES["medical_abstracts"].tasks["disease"]
 
@@ -67,6 +69,60 @@ def test_a_pipeline_and_the_baselines_are_scored(model, data, tmp_path):
     assert set(record["beside"]) == {SVM, BAG} and record["beside"][SVM]["f"]["value"] > 0.8
     assert record["beside"][SVM]["data_sha256"] == record["data_sha256"]
     assert "amber" not in out.read_text() and "disease0" not in out.read_text()
+
+
+def test_the_report_shows_rows_classes_and_reliability(model, data, tmp_path):
+    out, html = tmp_path / "r.json", tmp_path / "r.html"
+    done = score(data, model, "--fold", 2, "--output", out, "--html", html)
+    assert done.exit_code == 0, done.output
+    record, page = json.loads(out.read_text()), html.read_text("utf8")
+    assert "not a medical device" in page.lower() and record["data_sha256"] in page
+    assert not re.search(r"(src|href)\s*=|https?://|@import|url\(|<script", page)
+    assert "amber" not in page and "disease0" not in page
+    for row in ("pipeline", SVM, BAG):
+        assert f"<tr><td>{row}</td>" in page and f'aria-label="Reliability of {row}"' in page
+    assert "<h4>pipeline, not calibrated</h4>" in page and "by its limits" not in page
+    rows = [record, *record["beside"].values()]
+    # a point a bin, with its count beside
+    assert page.count("<circle") == sum(len(row["reliability"]) for row in rows)
+    for row in rows:
+        assert sum(one["n"] for one in row["reliability"]) == record["n_notes"]
+        assert all(f"<td>{one['n']}</td>" in page for one in row["reliability"])
+        for found in row["labels"]:
+            assert 0 <= found["ece"] <= 1 and f"{found['ece']:.3f}" in page
+        assert row["risk_coverage"][0]["coverage"] == 1.0
+    assert "abstention" not in record and record["calibrated"] is False
+
+
+def test_a_report_of_baselines_alone(data, tmp_path):
+    html = tmp_path / "r.html"
+    done = score(data, "--html", html)
+    assert done.exit_code == 0, done.output
+    page = html.read_text("utf8")
+    assert "<h2>Pipeline</h2>" not in page and f'aria-label="Reliability of {SVM}"' in page
+
+
+def test_limits_leave_some_open(checkpoint, data, tmp_path):
+    """Fitted on the spot: below 0.3 `no`, from 0.999999 on `yes`, which nothing reaches."""
+    nlp = make_pipeline(checkpoint)
+    train(nlp, [("fever", {name: 1.0 for name in DISEASES})], steps=1)
+    attrs = nlp.get_pipe("textcat_multilabel").model.attrs
+    attrs["rules"] = [{"method": "temperature", "temperature": 1.0, "shift": 0.0}] * len(DISEASES)
+    attrs["limits"] = [[0.0, 0.999999]] + [[0.999, 0.999999]] * (len(DISEASES) - 1)
+    nlp.to_disk(tmp_path / "model")
+    out, html = tmp_path / "r.json", tmp_path / "r.html"
+    options = ("--no-baselines", "--output", out, "--html", html)
+    done = score(data, tmp_path / "model", *options)
+    assert done.exit_code == 0, done.output
+    record = json.loads(out.read_text())
+    assert record["calibrated"] is True
+    # of a task with one class a document is open where one class is
+    assert record["abstention"]["unsure"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert [row["unsure"] for row in record["abstention"]["labels"]] == [1.0] * len(DISEASES)
+    said = " ".join(done.stdout.split())
+    assert "pipeline, by its limits: 100.0 % unsure (100.0 - 100.0), F1 on the decided" in said
+    page = html.read_text("utf8")
+    assert "<h4>pipeline, calibrated</h4>" in page and "pipeline, by its limits" in page
 
 
 def test_a_pipeline_that_may_have_seen_the_fold_is_refused(model, data):

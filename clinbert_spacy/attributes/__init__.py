@@ -4,6 +4,7 @@ from typing import Any, Callable, NamedTuple, Type, Union
 
 from spacy.tokens import Doc, Span
 
+from .abstract import Abstract, Flag, abstract
 from .entities import (
     Abbreviation,
     abbreviations,
@@ -24,6 +25,7 @@ from .entities import (
 )
 from .names import (
     ABBREVIATIONS_KEY,
+    ABSTRACT_KEY,
     ASSERTION_KEY,
     AXES,
     CAUSALITIES,
@@ -32,6 +34,7 @@ from .names import (
     DRUG_AXES,
     ENTS_KEY,
     EVIDENCE_KEY,
+    FLAG_REASONS,
     FOUND,
     KINDS,
     LISTED,
@@ -49,10 +52,12 @@ from .relations import Relation, SideEffect, relations, side_effects, side_effec
 
 __all__ = [
     "ABBREVIATIONS_KEY",
+    "ABSTRACT_KEY",
     "ASSERTION_KEY",
     "ATTRIBUTES",
     "AXES",
     "Abbreviation",
+    "Abstract",
     "Attribute",
     "CAUSALITIES",
     "CONCEPTS_KEY",
@@ -60,7 +65,9 @@ __all__ = [
     "DRUG_AXES",
     "ENTS_KEY",
     "EVIDENCE_KEY",
+    "FLAG_REASONS",
     "FOUND",
+    "Flag",
     "KINDS",
     "LISTED",
     "NONE_FOUND",
@@ -75,6 +82,7 @@ __all__ = [
     "SUMMARY_KEY",
     "SideEffect",
     "abbreviations",
+    "abstract",
     "assertion",
     "assertion_cue",
     "assertion_getter",
@@ -139,6 +147,9 @@ ATTRIBUTES = (
     Attribute(Doc, "clinbert_abbreviations", abbreviations, "short forms and what they stand for"),
     Attribute(Span, "clinbert_long_form", long_form, "what a short form stands for"),
     Attribute(Doc, "clinbert_summary", summary, "the sentences of the summary, word for word"),
+    Attribute(
+        Doc, "clinbert_abstract", abstract, "a generated summary, and what the note lacks of it"
+    ),
     Attribute(Span, "clinbert_concepts", concepts, "concepts the entity may be linked to"),
 )
 

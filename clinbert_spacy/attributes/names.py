@@ -12,6 +12,7 @@ REVIEW_KEY = "clinbert_review"
 RELATIONS_KEY = "clinbert_relations"
 SUMMARY_KEY = "clinbert_summary"
 EVIDENCE_KEY = "clinbert_evidence"
+ABSTRACT_KEY = "clinbert_abstract"
 
 # What is said of an entity: the axes and their values, the first of each the default.
 AXES: Dict[str, Tuple[str, ...]] = {
@@ -35,3 +36,15 @@ LISTED = ("allergy", "intolerance")
 FOUND, NONE_FOUND, NO_DRUG, NOT_RUN = "found", "none_above_threshold", "no_drug", "not_run"
 # One word for the three axes of a problem: the first of these that holds.
 PRIORITY = ("family", "absent", "hypothetical", "conditional", "possible", "historical", "present")
+# What a flag of a generated summary says, by its reason.
+FLAG_REASONS: Dict[str, str] = {
+    "not_in_note": "the note does not have these words",
+    "number": "the note has no such number",
+    "unit": "the note has this number with another unit, or without one",
+    "date": "the note has no such date",
+    "negation": "the note says the opposite: present here, absent there, or the reverse",
+    "certainty": "the note calls it possible, conditional or feared, the summary present",
+    "experiencer": "the note says it of another person",
+    "drug_status": "the drug is taken here and not there, or the reverse",
+    "pairing": "the note gives this to something else, or something else to this",
+}

@@ -3,15 +3,22 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from spacy.language import Language
 
 from .classification import interval_of, resample_groups
 from .evaluate import Score, describe_pipeline
+from .reliability import (
+    Decider,
+    bin_values,
+    expected_error,
+    find_decider,
+    keep_surest,
+    score_abstention,
+)
 
-BINS = 15
 PRECISION = 0.8
 # How a probability below it ranks on a few hundred documents is chance: no threshold is lower.
 LOWEST = 0.01
@@ -93,19 +100,29 @@ def evaluate_documents(
         on these. held_out (Documents): what is scored.
     precision (Optional[float]): see choose_thresholds. batch_size (int): documents at a time.
     progress (Callable): called with 1 after each.
-    RETURNS (Dict[str, Any]): as score_documents, with what was scored and by what.
+    RETURNS (Dict[str, Any]): as score_documents, with what was scored and by what; "calibrated";
+        where limits were fitted also "abstention", see score_abstention.
     RAISES (ValueError): a pipeline without one of the classes.
     """
-    found = [_run(nlp, task, part.texts, batch_size, progress) for part in (dev, held_out)]
+    decider, calibrated = find_decider(nlp, task.classes)
+    found, said = [], []
+    for part in (dev, held_out):
+        rows, said = _run(nlp, task, part.texts, batch_size, progress, decider)
+        found.append(rows)
     thresholds = choose_thresholds(task, dev.truth, found[0], precision)
     scores = score_documents(task, held_out, found[1], thresholds)
-    return {**describe(task, held_out), "pipeline": describe_pipeline(nlp), **scores}
+    about = {"pipeline": describe_pipeline(nlp), "calibrated": calibrated}
+    if decider:
+        told = (task.classes, held_out.truth, said, held_out.groups, task.exclusive)
+        scores["abstention"] = score_abstention(*told)
+    return {**describe(task, held_out), **about, **scores}
 
 
 def _run(
-    nlp: Language, task: Task, texts: Sequence[str], batch_size: int, progress: Callable
-) -> np.ndarray:
-    rows = []
+    nlp: Language, task: Task, texts: Sequence[str], batch_size: int, progress: Callable,
+    decider: Optional[Decider],
+) -> Tuple[np.ndarray, List[Mapping[str, str]]]:  # fmt: skip
+    rows, said = [], []
     for doc in nlp.pipe(texts, batch_size=batch_size):
         if lost := sorted(set(task.classes) - set(doc.cats)):
             raise ValueError(
@@ -113,8 +130,10 @@ def _run(
                 f"Expected one trained on {task.corpus}, task {task.name}."
             )
         rows.append([doc.cats[name] for name in task.classes])
+        if decider:
+            said.append(decider(doc.cats))
         progress(1)
-    return np.array(rows).reshape(len(rows), len(task.classes))
+    return np.array(rows).reshape(len(rows), len(task.classes)), said
 
 
 def choose_thresholds(
@@ -186,8 +205,10 @@ def score_documents(
     task (Task): the task. held_out (Documents): documents with their truth.
     scores (np.ndarray): probabilities. Shape (documents, classes).
     thresholds (np.ndarray): see choose_thresholds.
-    RETURNS (Dict[str, Any]): "f" (micro) and "macro_f" with intervals, "ece", "labels"; of two
-        classes also "auroc", "auprc", "rp80" (recall at a precision of 80 %) and "prevalence".
+    RETURNS (Dict[str, Any]): "f" (micro) and "macro_f" with intervals, "ece", its bins in
+        "reliability", "risk_coverage" (see keep_surest), "labels", each with an "ece" of its own;
+        of two classes also "auroc", "auprc", "rp80" (recall at a precision of 80 %) and
+        "prevalence".
     RAISES (ValueError): another number of scores.
     """
     truth = held_out.truth
@@ -202,7 +223,11 @@ def score_documents(
         value = float(measure(whole, seen)[0])
         result[name] = asdict(Score(value, *interval_of(measure(drawn, seen))))
     result["ece"] = calibration_error(task, truth, scores)
+    result["reliability"] = bin_values(*_counted(task, truth, scores))
+    result["risk_coverage"] = keep_surest(truth, given, scores, task.exclusive)
     result["labels"] = _label_rows(task, truth, given, thresholds)
+    for i, row in enumerate(result["labels"]):
+        row["ece"] = expected_error(truth[:, i], scores[:, i])
     if task.positive:
         result |= _score_ranking(task, truth, scores, weights)
     return result
@@ -229,14 +254,14 @@ def calibration_error(task: Task, truth: np.ndarray, scores: np.ndarray) -> floa
         shape (documents, classes).
     RETURNS (float): mean distance over 15 bins of equal width, weighted by their sizes.
     """
-    if task.exclusive:
-        best = scores.argmax(1)
-        right, values = truth[np.arange(len(truth)), best], scores.max(1)
-    else:
-        right, values = truth.ravel(), scores.ravel()
-    place = np.minimum((values * BINS).astype(int), BINS - 1)
-    sums = [np.bincount(place, x, BINS) for x in (right.astype(float), values)]
-    return float(np.abs(sums[0] - sums[1]).sum() / len(values))
+    return expected_error(*_counted(task, truth, scores))
+
+
+def _counted(task: Task, truth: np.ndarray, scores: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """What came true, and its probability."""
+    if not task.exclusive:
+        return truth.ravel(), scores.ravel()
+    return truth[np.arange(len(truth)), scores.argmax(1)], scores.max(1)
 
 
 def _label_rows(

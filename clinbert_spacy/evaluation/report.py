@@ -46,6 +46,7 @@ def write_report(
     speed: Mapping[str, Any] = {},  # noqa: B006 (read only)
     examples: Sequence[ExampleNote] = (),
     summary: Sequence[str] = (),
+    parts: Sequence[str] = (),
     title: str = "clinbert report",
 ) -> None:
     """Write an HTML report that loads nothing from outside and escapes every text.
@@ -55,6 +56,7 @@ def write_report(
     command (str): what the user typed. summary (Sequence[str]): sentences for the top.
     results (Sequence[Result]): evaluations. speed (Mapping): what `benchmark` returned.
     examples (Sequence[ExampleNote]): notes to show, at most 20,000 characters of each.
+    parts (Sequence[str]): what `render` made of other templates; any other text is escaped.
     """
     write_text(
         path,
@@ -65,6 +67,7 @@ def write_report(
             speed=speed,
             examples=examples,
             summary=summary,
+            parts=parts,
             title=title,
         ),
     )
@@ -74,23 +77,34 @@ def render_report(
     *, results: Sequence[Result], examples: Sequence[ExampleNote], **values: Any
 ) -> str:
     """The page of `write_report` as a string."""
-    # 50 ms to import, and the scorer behind spaCy's entry points must not wait for it
-    from jinja2 import Environment, StrictUndefined
-
-    source = files(__package__).joinpath("templates/report.html").read_text("utf8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
-    environment.filters["sha256"] = _sha256
     marked = [replace(x, entities=mark_ends(x.entities, x.links)) for x in examples]
-    return environment.from_string(source).render(
+    return render(
+        "report.html",
         **values,
         intended_use=INTENDED_USE,
         results=results,
         examples=[_shown(example) for example in marked],
         colours=colours(marked),
     )
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill one of the templates in; every text is escaped.
+
+    template (str): name of the file. values (Any): what it asks for; nothing may be missing.
+    RETURNS (str): markup, which other templates take as it is.
+    """
+    # 50 ms to import, and the scorer behind spaCy's entry points must not wait for it
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    source = files(__package__).joinpath("templates", template).read_text("utf8")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
+    environment.filters["sha256"] = _sha256
+    return Markup(environment.from_string(source).render(**values))
 
 
 def colours(examples: Sequence[ExampleNote]) -> Dict[str, str]:

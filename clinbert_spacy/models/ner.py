@@ -11,6 +11,7 @@ from thinc.types import Floats2d
 from thinc.util import to_numpy
 
 from ..nets.crf import TokenSpan, length_mask, tags_to_spans
+from ..nets.odds import against_others
 from ..nets.tagger import TokenTagger as TaggerNet
 from . import features
 from .shims import HeadShim
@@ -48,7 +49,7 @@ def TokenTagger(
     dropout (float): Dropout in the head.
     decoder (str): `crf` learns transitions; `legal` only forbids illegal ones.
     lr_scale (float): The head's learning rate as a multiple of the optimizer's.
-    RETURNS (Model): Docs to `Tagging`. `attrs` hold `loss` and `decode`.
+    RETURNS (Model): Docs to `Tagging`. `attrs` hold `loss`, `decode` and `explain`.
     RAISES (ValueError): Unknown decoder.
     """
     if decoder not in ("crf", "legal"):
@@ -70,7 +71,7 @@ def TokenTagger(
         layers=[tok2vec],
         dims={"nO": None},
         refs={"tok2vec": tok2vec},
-        attrs={"loss": crf_loss, "decode": decode},
+        attrs={"loss": crf_loss, "decode": decode, "explain": explain},
         shims=[shim],
     )
 
@@ -180,6 +181,31 @@ def decode(
             )
             results[note][1].extend(sure)
     return [_sorted(spans, sure) for spans, sure in results]
+
+
+def explain(
+    model: Model, doc: Doc, start: int, end: int, label: int
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Say what decides on an entity, as a function that can be differentiated.
+
+    model (Model): The tagger. doc (Doc): The note. start, end (int): Tokens of the entity.
+    label (int): Number of its label.
+    RETURNS (Callable): From token vectors of shape (tokens, width) to the log odds of the label
+        against all other tags, summed over the words of the entity. Shape ().
+    """
+    shim = cast(HeadShim, model.shims[0])
+    found = features.extract([doc])
+    tokens = found.tokens[0]
+    inside = (tokens >= start) & (tokens < end)
+    arrays = (tokens[inside], found.shapes[inside], found.chars, found.word_of[inside])
+    words, *rest = (torch.from_numpy(array).to(shim.device) for array in arrays)
+    shim._model.eval()
+
+    def score(vectors: torch.Tensor) -> torch.Tensor:
+        emissions = shim._model(vectors[words], *rest)
+        return against_others(emissions, 1 + 4 * label, 5 + 4 * label).sum()
+
+    return score
 
 
 def cut_segments(scores: NDArray) -> List[Tuple[int, int]]:

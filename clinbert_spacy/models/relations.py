@@ -20,6 +20,8 @@ from .shims import HeadShim
 UNKNOWN = -1
 # What is asked of an adverse effect beside whether there is one.
 SAID = (CAUSALITIES, KINDS, PRIORITY)
+# Arrays of `relation_features.ask` with a row for each pair.
+OF_PAIRS = ("head", "tail", "window", "mask", "role", "buckets")
 
 
 class PairScores(NamedTuple):
@@ -82,12 +84,14 @@ def RelationClassifier(
     said_weight (float): of causality, kind and assertion in the loss.
     rare (float): weight of such a value is its frequency to the power of minus this.
     lr_scale (float): the head's learning rate as a multiple of the optimizer's.
-    RETURNS (Model): Docs to `PairScores`. `attrs` hold `loss` and `decode`; the component sets
-        `relations` and `labels`, the names of relations and of the entities they join.
+    RETURNS (Model): Docs to `PairScores`. `attrs` hold `loss`, `decode` and `explain`; the
+        component sets `relations` and `labels`, the names of relations and of the entities that
+        they join.
     """
     shim = HeadShim(RelationNet, hidden=hidden, heads=heads, n_roles=N_ROLES, dropout=dropout)
     shim.lr_scale, shim.save_dtype = lr_scale, "float16"
-    attrs = {"loss": pair_loss, "decode": decode, "said_weight": said_weight, "rare": rare}
+    attrs = {"loss": pair_loss, "decode": decode, "said_weight": said_weight, "rare": rare,
+             "explain": explain}  # fmt: skip
     return Model(
         "relation_classifier",
         forward,
@@ -227,3 +231,23 @@ def decode(model: Model, found: PairScores) -> List[Judged]:
     ]
     edges = numpy.cumsum(found.counts)[:-1]
     return [Judged(*parts) for parts in zip(*(numpy.split(array, edges) for array in arrays))]
+
+
+def explain(
+    model: Model, doc: Doc, pair: int, relation: int
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Say what decides on a pair, as a function that can be differentiated.
+
+    model (Model): the classifier. doc (Doc): a note with its pairs, see `forward`. pair (int): the
+        number of one of them. relation (int): number of the relation.
+    RETURNS (Callable): from token vectors of shape (tokens, width) to the log odds of the
+        relation, before calibration. Shape ().
+    """
+    shim = _checked(model)
+    names, labels = model.attrs["relations"], model.attrs["labels"]
+    asked = ask([doc], section_names(), labels, len(names)).arrays
+    # of all pairs this one alone is judged; the entities and tokens are those of the note
+    rows = {name: asked[name][pair : pair + 1] for name in OF_PAIRS}
+    arrays = {name: torch.from_numpy(a).to(shim.device) for name, a in {**asked, **rows}.items()}
+    shim._model.eval()
+    return lambda vectors: shim._model(vectors, arrays)[0][0, relation]

@@ -9,6 +9,7 @@ from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d
 
+from ..nets.odds import against_others
 from ..nets.textcat import PassageNet
 from .aggregators import MakeAggregator
 from .batch import join_rows, split_rows
@@ -41,6 +42,8 @@ def LongTextCat(
     dropout: float = 0.3,
     lr_scale: float = 10.0,
     n_grams: int = 0,
+    gated: bool = False,
+    few: int = 0,
     nO: Optional[int] = None,
 ) -> Model[List[Doc], Floats2d]:
     """Build the classifier of `textcat` (exclusive_classes = true) or `textcat_multilabel`.
@@ -57,12 +60,22 @@ def LongTextCat(
     lr_scale (float): the head's learning rate as a multiple of the optimizer's.
     n_grams (int): buckets of the words and letters of the passages themselves, for short ones
         whose names say much (`grams`); 0 reads the encoder's vectors alone.
+    gated (bool): whether what a passage names and whether it counts in its note are learned apart;
+        for classes that do not exclude each other.
+    few (int): notes of more passages teach only whether these count, and short ones, as a list of
+        names, what they name; 0: all teach all. Needs a gate.
     nO (Optional[int]): number of classes; spaCy sets it.
     RETURNS (Model): Docs to probabilities; 0 for a note without passages. Shape (notes, classes).
+    RAISES (ValueError): a gate for classes that exclude each other, or `few` without a gate.
     """
+    if (gated and exclusive_classes) or (few and not gated):
+        raise ValueError(
+            f"gated = {gated}, few = {few}, exclusive_classes = {exclusive_classes}: a gate needs "
+            "classes that do not exclude each other, and `few` needs a gate."
+        )
     shim = HeadShim(
         PassageNet, hidden=hidden, exclusive=exclusive_classes, dropout=dropout,
-        aggregator=aggregator, n_grams=n_grams,
+        aggregator=aggregator, n_grams=n_grams, gated=gated, few=few,
     )  # fmt: skip
     shim.lr_scale, shim.save_dtype = lr_scale, "float16"
     return Model(
@@ -74,7 +87,7 @@ def LongTextCat(
         dims={"nO": nO},
         attrs={
             "multi_label": not exclusive_classes, "cut": cut, "n_grams": n_grams,
-            "judge": judge, "decide": decide_all,
+            "judge": judge, "decide": decide_all, "explain": explain,
             # by class, empty until `clinbert fit-classes`: calibration, and limits of decisions
             "rules": [], "limits": [],
         },
@@ -182,6 +195,30 @@ def decide_all(
         return found
     best = labels[int(numpy.argmax(values))]
     return {label: said if label == best else NO for label, said in found.items()}
+
+
+def explain(model: Model, doc: Doc, number: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Say what decides on a class, as a function that can be differentiated.
+
+    model (Model): a trained `clinbert.LongTextCat.v1`. doc (Doc): the note. number (int): of the
+        class.
+    RETURNS (Callable): from token vectors of shape (tokens, width) to the log odds of the class,
+        before calibration. Shape ().
+    RAISES (ValueError): nothing of the note is classified.
+    """
+    shim = cast(HeadShim, model.shims[0])
+    asked = _ask(model, [doc])
+    if not asked["ranges"][0]:
+        raise ValueError("The note has no passage that is classified: there is nothing to explain.")
+    shim._model.eval()
+
+    def score(vectors: torch.Tensor) -> torch.Tensor:
+        found = shim._model(*_tensors(shim, vectors, asked), 1)
+        if shim._model.exclusive and found.shape[1] > 1:
+            return against_others(found, number, number + 1)[0]
+        return found[0, number]
+
+    return score
 
 
 def _judge_one(model: Model, doc: Doc, rows: Floats2d) -> Passages:

@@ -27,6 +27,7 @@ from .layout import (
     spread,
 )
 from .mentions import Knowledge
+from .tracing import Trace
 from .windows import check_window
 
 # Of a batch of windows: its output with graph, and where the pieces it owns lie.
@@ -83,6 +84,7 @@ def ClinicalTransformer(
         "owner": owner,
         "replace_listener": _replace_listener,
         "replace_listener_cfg": _replace_listener_cfg,
+        "trace": trace,
     }
     return Model(
         "clinical_transformer",
@@ -162,6 +164,23 @@ def forward(
         return docs
 
     return batch, backprop
+
+
+def trace(model: Model, doc: Doc) -> Trace:
+    """Open a note's way from wordpiece embeddings to vectors to gradients, for explanations.
+
+    model (Model): A `clinbert.ClinicalTransformer.v1` with weights.
+    doc (Doc): A note with tokens.
+    RETURNS (Trace): Its windows, read once without gradients, in float32.
+    RAISES (ValueError): The note is empty.
+    """
+    shim = cast(EncoderShim, model.shims[0])
+    if not len(doc):
+        raise ValueError("An empty note has no wordpieces to trace: leave it out.")
+    pieces = cast(WordPieces, shim.pieces)
+    layout = lay_out([doc], pieces, *_window_size(model, pieces))
+    known = _look_up(model, [doc], layout, False)
+    return Trace(shim, layout, known, model.attrs["batch_pieces"])
 
 
 def _window_size(model: Model, pieces: WordPieces) -> Tuple[int, int]:

@@ -43,16 +43,24 @@ class ClinicalEncoder(nn.Module):
         self.knowledge = knowledge
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, facts: Optional[Facts] = None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        facts: Optional[Facts] = None,
+        shift: Optional[Tensor] = None,
     ) -> Tensor:
         """Encode `(batch, length)` ids to `(batch, length, width)` float32 vectors.
 
         facts (Optional[Facts]): What is known of the pieces; None for text alone.
+        shift (Optional[Tensor]): Added to the wordpiece embeddings, for explanations. Shape
+            (batch, length, n_embedding).
         """
         if self.knowledge is None or facts is None:
-            return self._read(input_ids, attention_mask, None)
-        hidden = self._read(input_ids, attention_mask, self.knowledge.before(facts))
-        return self.knowledge.after(hidden, facts)
+            return self._read(input_ids, attention_mask, shift)
+        extra = self.knowledge.before(facts)
+        if shift is not None:
+            extra = shift if extra is None else extra + shift
+        return self.knowledge.after(self._read(input_ids, attention_mask, extra), facts)
 
     def _read(self, input_ids: Tensor, attention_mask: Tensor, extra: Optional[Tensor]) -> Tensor:
         if self._is_plain():

@@ -9,7 +9,8 @@ from .assertion import shares_of_groups
 
 # Instead of minus infinity: exp of it is 0, and its slope is finite.
 NOTHING = -1e4
-GRAM_WIDTH = 64
+# Each bucket is met seldom: it must learn faster than the rest.
+GRAM_SCALE = 20.0
 
 
 def sum_of_groups(rows: Tensor, group: Tensor, n_groups: int) -> Tensor:
@@ -41,6 +42,12 @@ def log_mean_of_groups(rows: Tensor, group: Tensor, n_groups: int) -> Tensor:
 def log_odds(yes: Tensor, no: Tensor, exclusive: bool) -> Tensor:
     """What `PassageNet` scores a note by, from log p and log (1 - p) of its classes."""
     return yes if exclusive else yes - no
+
+
+def log_odds_of_both(a: Tensor, b: Tensor) -> Tensor:
+    """Log odds of p q, from log odds a of p and b of q, all of one shape."""
+    neither = torch.stack([torch.zeros_like(a), a, b]).logsumexp(0)
+    return a + b - neither
 
 
 class Aggregator(nn.Module):
@@ -150,11 +157,13 @@ class Attention(Aggregator):
 class PassageNet(nn.Module):
     """Token vectors -> vectors and scores of passages -> scores of notes.
 
-    A passage is the mean of its tokens beside a mean that weighs them.
+    A passage is the mean of its tokens beside a mean that weighs them. With a gate its probability
+    is that of what it names times that of counting in its note.
 
     n_in: width of a token vector; hidden: of a passage's; n_out: classes; exclusive: whether a
     note has exactly one; dropout: in the head; aggregator: makes an `Aggregator` of hidden, n_out;
-    n_grams: buckets of the passages' own words and letters, 0 to go without.
+    n_grams: buckets of the passages' own words and letters, 0 to go without; gated: whether there
+    is a gate; few: notes of more passages teach the gate alone, 0: all teach all.
     """
 
     def __init__(
@@ -166,35 +175,54 @@ class PassageNet(nn.Module):
         dropout: float,
         aggregator: Callable[[int, int], Aggregator],
         n_grams: int = 0,
+        gated: bool = False,
+        few: int = 0,
     ) -> None:
         super().__init__()
         self.exclusive = exclusive
-        self.bag = nn.EmbeddingBag(n_grams, GRAM_WIDTH, mode="mean") if n_grams else None
-        self.spell = nn.Linear(GRAM_WIDTH, hidden) if n_grams else None
+        self.few = few
+        self.bag = nn.EmbeddingBag(n_grams, n_out, mode="sum") if n_grams else None
+        self.gate = nn.Linear(2 * n_in, n_out) if gated else None
         self.weigh = nn.Linear(n_in, 1)
         self.norm = nn.LayerNorm(2 * n_in)
         self.join = nn.Linear(2 * n_in, hidden)
         self.output = nn.Linear(hidden, n_out)
         self.dropout = nn.Dropout(dropout)
         self.aggregate = aggregator(hidden, n_out)
+        if self.bag is not None:
+            nn.init.zeros_(self.bag.weight)
+        if self.gate is not None:
+            nn.init.zeros_(self.gate.weight)
+            nn.init.ones_(self.gate.bias)
         if not exclusive:
             # most classes are absent from most notes
             nn.init.constant_(self.output.bias, -2.0)
 
     def read(self, tokens: Tensor, asked: Dict[str, Tensor]) -> Tuple[Tensor, Tensor]:
         """(P,hidden) and (P,K) of tokens (N,n_in) and, by name, the `passage` of each (N,), all P
-        named, and where there are grams these (G,) and where those of each passage begin (P,)."""
+        named, the `note` of each (P,), and where there are grams these (G,) and where those of each
+        passage begin (P,)."""
         passage = asked["passage"]
         shares = shares_of_groups(self.weigh(tokens).squeeze(1), passage)
         n = int(passage.max()) + 1
         mean = sum_of_groups(tokens, passage, n) / count_groups(passage, n)
         weighed = sum_of_groups(tokens * shares.unsqueeze(1), passage, n)
         rows = self.norm(torch.cat([mean, weighed], dim=1))
-        joined = self.join(self.dropout(rows))
-        if self.bag is not None and self.spell is not None:
-            joined = joined + self.spell(self.dropout(self.bag(asked["grams"], asked["begins"])))
-        vectors = torch.relu(joined)
-        return vectors, self.output(self.dropout(vectors))
+        vectors = torch.relu(self.join(self.dropout(rows)))
+        scores = self.output(self.dropout(vectors))
+        if self.bag is not None:
+            scores = scores + self._spelled(asked["grams"], asked["begins"])
+        if self.few and self.training:
+            many = torch.bincount(asked["note"])[asked["note"]] > self.few
+            scores = torch.where(many.unsqueeze(1), scores.detach(), scores)
+        if self.gate is not None:
+            scores = log_odds_of_both(scores, self.gate(self.dropout(rows)))
+        return vectors, scores
+
+    def _spelled(self, grams: Tensor, begins: Tensor) -> Tensor:
+        sizes = torch.diff(begins, append=begins.new_tensor([len(grams)])).clamp(min=1)
+        found: Tensor = GRAM_SCALE * self.bag(grams, begins) / sizes.sqrt().unsqueeze(1)  # type: ignore[misc]
+        return found
 
     def combine(self, vectors: Tensor, scores: Tensor, note: Tensor, n_notes: int) -> Tensor:
         """(D,K) scores of notes from passages, see `Aggregator`; NOTHING for one without any."""

@@ -1,9 +1,6 @@
 """What a summary owes its reader: side effects, allergies, changes of drugs, problems, plans."""
 
-import json
 import re
-from functools import lru_cache
-from importlib.resources import files
 from typing import (
     Any,
     Dict,
@@ -22,8 +19,6 @@ import numpy
 from spacy.tokens import Doc, Span
 
 from ..attributes import (
-    ASSERTION_KEY,
-    LISTED,
     PROBLEM_AXES,
     RELATIONS_KEY,
     SECTIONS_KEY,
@@ -31,9 +26,17 @@ from ..attributes import (
     section_names_of,
     side_effects,
 )
+from ..attributes.told import (
+    NOT_LISTED,
+    is_listed,
+    is_patient,
+    judged,
+    load_cues,
+    of_others,
+    words_of,
+)
 from .section_scope import governing_sections
 
-RESOURCE = "resources/en/summary.json"
 # In the order in which a summary owes them.
 KINDS = (
     "side_effect", "allergy", "changed", "critical", "pending", "follow_up", "problem", "drug",
@@ -43,8 +46,6 @@ CHANGED = ("started", "stopped", "changed", "held")
 BY_HEADING = (
     "absent", "family", "other", "historical", "possible", "conditional", "hypothetical",
 )  # fmt: skip
-# What is not said of the patient, however it is listed.
-NOT_LISTED = ("family", "absent", "hypothetical")
 # A line that opens something of its own.
 LABEL = re.compile(r"[A-Z][^:\n]{0,40}:")
 
@@ -64,19 +65,6 @@ class Telling(NamedTuple):
     def fact(self) -> Tuple[str, ...]:
         """RETURNS (Tuple[str, ...]): The same for every place that tells it."""
         return (self.kind, *self.key)
-
-
-@lru_cache(maxsize=1)
-def load_cues() -> Dict[str, Any]:
-    """Read the cues. RETURNS (Dict[str, Any]): a pattern for `pending`, `follow_up`, `critical` and
-    `turning`, and names of `follow_up_sections`."""
-    found = json.loads(files("clinbert_spacy").joinpath(RESOURCE).read_text("utf8"))
-    sections = found.pop("follow_up_sections")
-    cues: Dict[str, Any] = {
-        name: re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, words)) + r")(?!\w)", re.I)
-        for name, words in found.items()
-    }
-    return {**cues, "follow_up_sections": frozenset(sections)}
 
 
 def numbers_of_sentences(doc: Doc) -> numpy.ndarray:
@@ -101,40 +89,21 @@ def find_tellings(doc: Doc, sentences: Sequence[Span]) -> List[Telling]:
 
 
 def _effects(doc: Doc, number: numpy.ndarray) -> Iterator[Telling]:
-    of_others = _of_others(doc)
+    others = of_others(doc)
     for one in side_effects(doc):
-        if one.causality == "denied" or (one.effect.start, one.effect.end) in of_others:
+        if one.causality == "denied" or (one.effect.start, one.effect.end) in others:
             continue
         key = (words_of(one.drug), words_of(one.effect))
         ends = frozenset(int(number[span.start]) for span in (one.drug, one.effect))
-        if one.kind in LISTED or one.drug_status == "allergy":
+        if is_listed(one):
             if one.assertion not in NOT_LISTED:
                 yield Telling("allergy", key[:1], ends)
         elif one.is_current_reaction or one.assertion == "historical":
             yield Telling("side_effect", key, ends)
 
 
-def _of_others(doc: Doc) -> Set[Tuple[int, int]]:
-    """Problems of other people; in one word, what a donor has is "present" too."""
-    rows = _judged(doc)
-    return {(s.start, s.end) for s, values, _ in rows if not _is_patient(values)}
-
-
-def _judged(doc: Doc) -> List[Tuple[Span, Dict[str, str], Dict[str, Any]]]:
-    """Entities, and values and cues of each by axis; empty where nobody judged them."""
-    group = doc.spans.get(ASSERTION_KEY)
-    if group is None:
-        return []
-    values = group.attrs.get("values", [])
-    return list(zip(group, values, group.attrs.get("cues") or [{}] * len(values)))
-
-
-def _is_patient(values: Mapping[str, str]) -> bool:
-    return values.get("experiencer", "patient") == "patient"
-
-
 def _entities(doc: Doc, number: numpy.ndarray) -> Iterator[Telling]:
-    for span, values, _ in _judged(doc):
+    for span, values, _ in judged(doc):
         place, key = frozenset([int(number[span.start])]), (words_of(span),)
         status = values.get("drug_status")
         if status == "allergy":
@@ -150,7 +119,7 @@ def _entities(doc: Doc, number: numpy.ndarray) -> Iterator[Telling]:
 def _has(values: Mapping[str, str]) -> bool:
     """Whether the patient has a problem."""
     told = bool(values.get("presence")) and in_one_word(values) == "present"
-    return told and _is_patient(values)
+    return told and is_patient(values)
 
 
 def _results(doc: Doc, number: numpy.ndarray, sentences: Sequence[Span]) -> Iterator[Telling]:
@@ -191,9 +160,9 @@ def find_needs(doc: Doc, sentences: Sequence[Span]) -> Dict[int, FrozenSet[int]]
     number = numbers_of_sentences(doc)
     headings = _headings(doc, number)
     needs: Dict[int, Set[int]] = _below_labels(doc, number, sentences)
-    judged = _judged(doc)
-    governed = governing_sections(doc, [span for span, *_ in judged])
-    for (span, values, cues), section in zip(judged, governed):
+    rows = judged(doc)
+    governed = governing_sections(doc, [span for span, *_ in rows])
+    for (span, values, cues), section in zip(rows, governed):
         own = int(number[span.start])
         meant = {int(number[start]) for start, _ in _ranges(cues)}
         if section and _by_heading(doc, values, cues):
@@ -255,11 +224,6 @@ def identified(doc: Doc, key: str = "clinbert_phi") -> FrozenSet[int]:
     if group is None:
         return frozenset()
     return frozenset(i for s in group for i in number[s.start : s.end].tolist())
-
-
-def words_of(span: Span) -> str:
-    """Write a span as one line in small letters. RETURNS (str): Equal for what is said twice."""
-    return " ".join(span.text.lower().split())
 
 
 def kinds_told(tellings: Sequence[Telling], n_sentences: int) -> numpy.ndarray:

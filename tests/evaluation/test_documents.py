@@ -169,6 +169,7 @@ def test_a_class_that_nobody_has_does_not_count_in_the_mean():
     assert found["macro_f"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert found["labels"][2] == {
         "label": "C", "n": 0, "precision": 0.0, "recall": 0.0, "f": 0.0, "threshold": 0.5,
+        "ece": 0.0,
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokens import Span, SpanGroup
 
+from clinbert_spacy.evaluation.document_report import BARS, SIDE, draw_bins
 from clinbert_spacy.evaluation.evaluate import LabelRow, Result, Score
 from clinbert_spacy.evaluation.highlight import (
     Entity,
@@ -15,7 +16,7 @@ from clinbert_spacy.evaluation.highlight import (
     links_of,
     mark_ends,
 )
-from clinbert_spacy.evaluation.report import INTENDED_USE, ExampleNote, write_report
+from clinbert_spacy.evaluation.report import INTENDED_USE, ExampleNote, render, write_report
 
 SCORE = Score(0.845, 0.83, 0.86)
 RESULT = Result(
@@ -27,6 +28,14 @@ SPEED = {
     "n_notes": 1, "n_words": 9, "n_rounds": 5, "threads": 1, "dtype": "float32", "device": "cpu",
     "machine": "Linux", "peak_mb": 512, "stock_weights": "none",
     "rows": [{"name": "pipeline", "words_per_second": 100.0, "time_ratio": 1.0}],
+}  # fmt: skip
+
+EMPTY = {
+    "rows": {}, "measures": {}, "classes": [], "diagrams": {}, "abstentions": {}, "side": 9,
+    "bars": 9, "first": {
+        "corpus": "<toy>", "scheme": "x", "n_notes": 0, "n_groups": 0, "protocol": "p",
+        "data_sha256": "ab", "risk_coverage": [],
+    },
 }  # fmt: skip
 
 ENTITIES = st.lists(
@@ -74,6 +83,28 @@ def test_report_is_whole_escaped_and_loads_nothing(tmp_path):
     plain = re.sub(r"<span.*?</span>|<[^>]+>", "", shown)
     assert plain.count("&lt;script&gt;") == 1
     assert "BP &lt; 90 &amp;" in plain
+
+
+def test_parts_are_markup_of_templates_or_escaped(tmp_path):
+    path = tmp_path / "report.html"
+    inner = render("documents.html", **EMPTY)
+    write_report(path, pipeline={}, parts=[inner, "<b>plain</b>"])
+    html = path.read_text("utf8")
+    assert "<h2>Classes of documents: &lt;toy&gt;, x</h2>" in html
+    assert "&lt;b&gt;plain&lt;/b&gt;" in html and "<b>" not in html
+    assert "<h2>Pipeline</h2>" not in html
+
+
+def test_bins_are_placed():
+    bins = [
+        {"low": 0.0, "high": 1 / 15, "mean": 0.03, "share": 0.0, "n": 1000},
+        {"low": 14 / 15, "high": 1.0, "mean": 1.0, "share": 0.75, "n": 1},
+    ]
+    first, last = draw_bins(bins)
+    assert (last["x"], last["y"]) == (SIDE, SIDE / 4) and first["y"] == SIDE
+    assert first["left"] == 0 and last["left"] + last["width"] <= SIDE
+    assert first["height"] == BARS > last["height"] > 0
+    assert draw_bins([]) == []
 
 
 def test_long_notes_are_cut_and_say_so(tmp_path):

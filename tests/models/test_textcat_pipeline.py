@@ -19,6 +19,7 @@ from tests.models.toy_textcat import (
     only,
     train,
     trained_pipeline,
+    watch_windows,
 )
 
 every_aggregator = pytest.mark.parametrize("aggregator", AGGREGATORS)
@@ -148,25 +149,6 @@ def test_gradients_of_encoder_and_head_against_finite_differences(
             values.append(cost(nlp, component, notes))
         weight.data += step * direction
         assert (values[0] - values[1]) / (2 * step) == pytest.approx(expected, rel=2e-2)
-
-
-def watch_windows(monkeypatch):
-    """Outputs of the encoder for windows with gradient, and the number of the others."""
-    from clinbert_spacy.models import transformer
-
-    encode, kept, others = transformer._encode, [], []
-
-    def watched(shim, layout, windows, with_grad, known):
-        output = encode(shim, layout, windows, with_grad, known)
-        if output.requires_grad:
-            output.retain_grad()
-            kept.append(output)
-        else:
-            others.append(len(output))
-        return output
-
-    monkeypatch.setattr(transformer, "_encode", watched)
-    return kept, others
 
 
 def test_a_note_of_3000_tokens_lets_gradient_into_the_windows_of_training_alone(

@@ -146,3 +146,22 @@ def encoder_weight(nlp: Language) -> Any:
     """A weight at the bottom of the encoder."""
     network = nlp.get_pipe("clinbert_transformer").model.shims[0]._model.transformer
     return network.encoder.layer[0].output.dense.weight
+
+
+def watch_windows(monkeypatch: Any) -> Tuple[List[Any], List[int]]:
+    """Outputs of the encoder for windows with gradient, and the number of the others."""
+    from clinbert_spacy.models import transformer
+
+    encode, kept, others = transformer._encode, [], []
+
+    def watched(shim: Any, layout: Any, windows: Any, with_grad: Any, known: Any) -> Any:
+        output = encode(shim, layout, windows, with_grad, known)
+        if output.requires_grad:
+            output.retain_grad()
+            kept.append(output)
+        else:
+            others.append(len(output))
+        return output
+
+    monkeypatch.setattr(transformer, "_encode", watched)
+    return kept, others

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from clinbert_spacy.nets.textcat import (
+    GRAM_SCALE,
     NOTHING,
     Attention,
     Max,
@@ -17,6 +18,7 @@ from clinbert_spacy.nets.textcat import (
     NoisyOr,
     PassageNet,
     count_groups,
+    log_odds_of_both,
     max_of_groups,
     sum_of_groups,
 )
@@ -313,16 +315,54 @@ def test_gradients_against_finite_differences(name, exclusive):
 
 def test_the_letters_of_a_passage_count_where_they_are_asked():
     net = PassageNet(4, 2, WIDTH, False, 0.0, MAKERS["mean"], n_grams=16).double().eval()
+    torch.nn.init.normal_(net.bag.weight)
     tokens, passage = torch.randn(3, 4, dtype=torch.double), torch.tensor([0, 0, 1])
     asked = {"passage": passage, "grams": torch.tensor([3, 5, 5]), "begins": torch.tensor([0, 2])}
-    vectors, _ = net.read(tokens, asked)
+    _, scores = net.read(tokens, asked)
     plain = make_net()
     plain.load_state_dict({k: v for k, v in net.state_dict().items() if k in plain.state_dict()})
-    own = net.spell(torch.stack([net.bag.weight[[3, 5]].mean(0), net.bag.weight[5]]))
-    rows = torch.cat([tokens[:2].mean(0), net.weigh(tokens[:2]).squeeze(1).softmax(0) @ tokens[:2]])
-    expected = torch.relu(net.join(net.norm(rows)) + own[0])
-    torch.testing.assert_close(vectors[0], expected)
-    assert not torch.allclose(vectors, plain.read(tokens, asked)[0])
+    own = torch.stack([net.bag.weight[[3, 5]].sum(0) / 2**0.5, net.bag.weight[5]])
+    torch.testing.assert_close(scores - plain.read(tokens, asked)[1], GRAM_SCALE * own)
+
+
+def test_a_passage_without_letters_is_read_by_its_vectors():
+    net = PassageNet(4, 2, WIDTH, False, 0.0, MAKERS["mean"], n_grams=16).eval()
+    asked = {"passage": torch.tensor([0, 1]), "grams": torch.tensor([3])}
+    found = net.read(torch.randn(2, 4), {**asked, "begins": torch.tensor([0, 1])})[1]
+    assert torch.isfinite(found).all()
+
+
+def test_a_gate_multiplies_probabilities():
+    a, b = torch.randn(2, 5, 3, dtype=torch.double) * 5
+    found = log_odds_of_both(a, b).sigmoid()
+    torch.testing.assert_close(found, a.sigmoid() * b.sigmoid())
+    extreme = log_odds_of_both(torch.tensor([1e4, -1e4]), torch.tensor([1e4, 1e4]))
+    assert torch.isfinite(extreme).all()
+
+
+def gated_net(few):
+    torch.manual_seed(0)
+    make = {"n_grams": 8, "gated": True, "few": few}
+    return PassageNet(4, 2, WIDTH, False, 0.0, MAKERS["noisy_or"], **make).train()
+
+
+@pytest.mark.parametrize("few, taught", [(0, True), (2, True), (1, False)])
+def test_long_notes_teach_the_gate_and_short_ones_the_names(few, taught):
+    net = gated_net(few)
+    asked = {"passage": torch.tensor([0, 1]), "note": torch.tensor([0, 0])}
+    asked |= {"grams": torch.tensor([3, 5]), "begins": torch.tensor([0, 1])}
+    net(torch.randn(2, 4), asked, 1).sum().backward()
+    assert net.gate.weight.grad.abs().sum() > 0
+    names = [p.grad for p in (net.bag.weight, net.output.weight, net.join.weight)]
+    assert [x is not None and bool(x.abs().sum() > 0) for x in names] == [taught] * 3
+
+
+def test_what_a_long_note_teaches_is_no_matter_in_use():
+    one, other = gated_net(0).eval(), gated_net(1).eval()
+    asked = {"passage": torch.tensor([0, 1]), "note": torch.tensor([0, 0])}
+    asked |= {"grams": torch.tensor([3, 5]), "begins": torch.tensor([0, 1])}
+    tokens = torch.randn(2, 4)
+    torch.testing.assert_close(one(tokens, asked, 1), other(tokens, asked, 1))
 
 
 def test_a_class_begins_as_rare_where_classes_do_not_exclude_each_other():
