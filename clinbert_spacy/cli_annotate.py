@@ -14,6 +14,7 @@ from .attributes import (
     CONCEPTS_KEY,
     RELATIONS_KEY,
     SECTIONS_KEY,
+    SUMMARY_KEY,
     SideEffect,
     deciding_axis,
     relations,
@@ -23,6 +24,7 @@ from .attributes import (
 from .cli_notes import Note
 from .evaluation.highlight import Entity, entities_of, links_of
 from .evaluation.report import ExampleNote
+from .interop.document_rows import classes_of, summary_of
 
 MAX_NOTE_LENGTH = 100_000_000
 CHUNK_CHARS = 2_000_000
@@ -54,7 +56,8 @@ def to_record(note: Note, doc: Doc, with_text: bool = False) -> Dict[str, Any]:
     RETURNS (Dict[str, Any]): id, sha256 of the text, n_chars, entities (start, end, label, text,
         score, and what was said of them: presence, experiencer, time, drug_status, cue, concepts),
         sections where there are any, relations, side_effects and side_effects_status where
-        somebody looked for them, coverage; text on request.
+        somebody looked for them, classes and summary (see `interop.document_rows`) where there are
+        any, coverage; text on request.
     """
     said = said_of(doc)
     entities = [
@@ -73,6 +76,8 @@ def to_record(note: Note, doc: Doc, with_text: bool = False) -> Dict[str, Any]:
         "entities": entities,
         **_sections(doc),
         **_relations(doc),
+        **classes_of(doc),
+        **({"summary": summary_of(doc)} if SUMMARY_KEY in doc.spans else {}),
         "coverage": coverage_of(doc),
     }
     return {**record, "text": note.text} if with_text else record

@@ -13,7 +13,6 @@ from .cli_show import Skips, progress_bar
 COMPONENT, SENTENCES = "clinbert_summary", "clinbert_sentences"
 METHODS = ("central", "model")
 DEFAULT_BUDGET = "20%"
-DIGITS = 4
 
 
 def summarise(
@@ -154,6 +153,7 @@ def to_record(note: Any, doc: Doc, method: str) -> Dict[str, Any]:
         `interop.overview.structured_view`), coverage. Offsets are characters of the note.
     """
     from .cli_annotate import coverage_of, name_note
+    from .interop.document_rows import classes_of, summary_of
     from .interop.overview import structured_view
 
     return {
@@ -163,44 +163,6 @@ def to_record(note: Any, doc: Doc, method: str) -> Dict[str, Any]:
         "view": structured_view(doc),
         "coverage": coverage_of(doc),
     }
-
-
-def summary_of(doc: Doc) -> Dict[str, Any]:
-    """Read the summary of a note. RETURNS (Dict[str, Any]): budget and sentences."""
-    from .attributes import SUMMARY_KEY, section_names_of
-
-    group = doc.spans[SUMMARY_KEY]
-    spans = list(group)
-    rows = [
-        {"start": span.start_char, "end": span.end_char, "text": span.text, "section": name,
-         "score": round(float(score), DIGITS)}
-        for span, name, score in zip(spans, section_names_of(doc, spans), group.attrs["scores"])
-    ]  # fmt: skip
-    return {"budget": group.attrs["budget"], "sentences": rows}
-
-
-def classes_of(doc: Doc) -> Dict[str, Any]:
-    """Read the classes of a note, the likeliest first.
-
-    doc (Doc): an annotated note.
-    RETURNS (Dict[str, Any]): `classes`: label, score, and where `clinbert_evidence` ran also
-        decision and evidence (start and end of passages); empty for a pipeline without classes.
-    """
-    from .attributes import EVIDENCE_KEY
-
-    group = doc.spans.get(EVIDENCE_KEY)
-    attrs = group.attrs if group is not None else {}
-    passages: Dict[str, List[List[int]]] = {}
-    for row in attrs.get("rows", ()):
-        span = group[row["span"]]
-        passages.setdefault(row["label"], []).append([span.start_char, span.end_char])
-    rows: List[Dict[str, Any]] = []
-    for label, score in sorted(doc.cats.items(), key=lambda pair: (-pair[1], pair[0])):
-        rows.append({"label": label, "score": round(float(score), DIGITS)})
-        if group is not None:
-            decision = attrs.get("decisions", {}).get(label)
-            rows[-1] |= {"decision": decision, "evidence": passages.get(label, [])}
-    return {"classes": rows} if rows else {}
 
 
 def write_page(

@@ -10,8 +10,9 @@ from spacy.tokens import SpanGroup
 from typer.testing import CliRunner
 
 from clinbert_spacy.cli import app
-from clinbert_spacy.cli_summarise import classes_of, prepare
+from clinbert_spacy.cli_summarise import prepare
 from clinbert_spacy.evaluation.report import INTENDED_USE
+from clinbert_spacy.interop.document_rows import classes_of
 
 from .pipeline.test_summary_learning import examples, make_pipeline
 from .toy_cli import CANARY, leaks

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -194,7 +195,9 @@ def test_checkpoint_traps_are_set():
         assert {k.rsplit(".", 1)[1]: v for k, v in settings.items() if key in k} == expected
 
 
-PIPELINES = [p for p in (ROOT / "configs").glob("*.cfg") if not p.name.startswith("pretrain")]
+# Pretrains, generates, or trains nothing.
+OTHER = ("pretrain", "abstractive", "bench_abstractive", "assemble")
+PIPELINES = [p for p in (ROOT / "configs").glob("*.cfg") if not p.name.startswith(OTHER)]
 
 
 @pytest.mark.parametrize("path", sorted(PIPELINES), ids=lambda p: p.name)
@@ -231,6 +234,12 @@ def test_configs_build(path, checkpoint, make_nlp, make_examples, tmp_path):
         "relations_head_cpu.cfg": relations,
         "joint_cpu.cfg": relations,
         "summary_cpu.cfg": [*relations, "clinbert_summary"],
+        "chapters_cpu.cfg": [*relations, "textcat_multilabel"],
+        "encounter_cpu.cfg": [*relations, "clinbert_encounter"],
+        "bench_classes_cpu.cfg": ["clinbert_transformer", "clinbert_sentences", "textcat"],
+        "bench_specialties_cpu.cfg": [
+            "clinbert_transformer", "clinbert_sentences", "textcat_multilabel",
+        ],
         "reading_cpu.cfg": reading,
         "reading_head_cpu.cfg": reading,
     }
@@ -238,6 +247,53 @@ def test_configs_build(path, checkpoint, make_nlp, make_examples, tmp_path):
     filled = nlp.config.interpolate()
     assert registry.resolve(filled["training"], schema=ConfigSchemaTraining)["max_steps"] > 0
     assert set(registry.resolve(filled["corpora"])) == {"train", "dev"}
+
+
+def test_the_pipeline_that_ships_is_put_together(make_nlp, make_examples, tmp_path):
+    """Its parts come from folders of their own, each with the same encoder."""
+    nlp = make_nlp()
+    for name in ("clinbert_sentences", "clinbert_sections"):
+        nlp.add_pipe(name, before="clinbert_ner")
+    nlp.add_pipe("clinbert_assertion", config={"method": "rules", "model": None})
+    nlp.add_pipe("clinbert_side_effects")
+    listens = {
+        "@architectures": "clinbert.TransformerListener.v1", "upstream": "clinbert_transformer",
+        "pooling": {"@layers": "reduce_mean.v1"},
+    }  # fmt: skip
+    for name, factory in (("textcat_multilabel",) * 2, ("clinbert_encounter", "textcat")):
+        model = {
+            "@architectures": "clinbert.LongTextCat.v1", "tok2vec": listens,
+            "exclusive_classes": factory == "textcat",
+            "aggregator": {"@misc": "clinbert.MeanAggregator.v1"},
+            "cut": {"@misc": "clinbert.Passages.v1"},
+        }  # fmt: skip
+        pipe = nlp.add_pipe(factory, name=name, config={"model": model})
+        for label in ("a", "b"):
+            pipe.add_label(f"{name}_{label}")
+    nlp.add_pipe("clinbert_summary")
+    examples = make_examples(nlp)
+    for example in examples:
+        example.reference.cats = {
+            "textcat_multilabel_a": 0.0, "textcat_multilabel_b": 0.0,
+            "clinbert_encounter_a": 1.0, "clinbert_encounter_b": 0.0,
+        }
+    nlp.initialize(lambda: examples)
+    nlp.to_disk(tmp_path / "parts")
+    parts = {key: str(tmp_path / "parts") for key in ("start", "chapters", "encounter", "summary")}
+    given = [f"--paths.{key}={value}" for key, value in parts.items()]
+    config, output = ROOT / "configs" / "assemble_cpu.cfg", tmp_path / "whole"
+    command = [sys.executable, "-m", "spacy", "assemble", str(config), str(output), *given]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    whole = spacy.load(output)
+    assert whole.pipe_names[-4:] == [
+        "textcat_multilabel", "clinbert_encounter", "clinbert_evidence", "clinbert_summary",
+    ]  # fmt: skip
+    text = examples[0].reference.text
+    doc, expected = whole(text), nlp(text)
+    assert doc.cats == pytest.approx(expected.cats, abs=1e-3)
+    assert doc.spans["clinbert_evidence"].attrs["decisions"].keys() == doc.cats.keys()
+    assert "clinbert_summary" in doc.spans
 
 
 def test_misspelt_keys_are_refused():
@@ -277,6 +333,7 @@ def test_own_labels_config_trains(checkpoint, tmp_path):
 def test_cards_say_what_the_configs_train_on():
     product = (
         "product_cpu.cfg", "sections_cpu.cfg", "reading_head_cpu.cfg", "relations_head_cpu.cfg",
+        "joint_cpu.cfg", "chapters_cpu.cfg", "encounter_cpu.cfg", "summary_cpu.cfg",
     )  # fmt: skip
     for card, names in (("en_clinbert", product), ("quick", ["quick_cpu.cfg"])):
         about = srsly.read_yaml(ROOT / "assets" / "cards" / f"{card}.yml")

@@ -116,10 +116,11 @@ def read_document_types(path: Path, settings: Settings) -> Iterator[Told]:
             yield Told(row["note_id"], text, (f"ENCOUNTER_{kind}",), known)
 
 
-FORMATS: Dict[str, Read] = {
+CORPORA: Dict[str, Read] = {
     "notes": read_notes_told,
     "excerpts": read_excerpts_told,
-    "names": read_problem_names,
+    "encounters": read_excerpts_told,
+    "problem_names": read_problem_names,
     "mtsamples": read_document_types,
 }
 
@@ -133,13 +134,14 @@ def create_note_classes(
     """Registered as clinbert.NoteClasses.v1: reads for `textcat` and `textcat_multilabel`.
 
     task (str): "chapters" or "encounter".
-    sources (Mapping): by any name, "format" (one of FORMATS), "path", and if wanted "repeat" (how
+    sources (Mapping): by any name, "corpus" (one of CORPORA), "path", and if wanted "repeat" (how
         often an epoch has it, also a share; which texts is drawn anew each time), "titles" (notes:
-        leave in what names their kind), "without" (ids to leave out) and "encoding".
+        leave in what names their kind), "without" (ids to leave out), "licence" (stated where no
+        table has it) and "encoding".
     shuffle (bool): another order in every epoch. seed (int): for the order and the draw.
     RETURNS (Callable[[Language], Iterator[Example]]): the reader; gold in `cats`: the classes that
         a source knows, 0 or 1.
-    Raises CorpusError for a task, format or key that is not known, or when read for a broken file.
+    Raises CorpusError for a task, corpus or key that is not known, or when read for a broken file.
     """
     if task not in TASKS:
         raise CorpusError(f"Task is {task!r}: expected one of {list(TASKS)}.")
@@ -165,13 +167,13 @@ def create_note_classes(
 
 
 def _check(name: str, block: Mapping[str, Any]) -> Mapping[str, Any]:
-    allowed = {"format", "path", "repeat", "titles", "without", "encoding"}
+    allowed = {"corpus", "path", "repeat", "titles", "without", "encoding", "licence"}
     if unknown := sorted(set(block) - allowed):
         raise CorpusError(f"Source {name!r} has {unknown}: expected some of {sorted(allowed)}.")
-    if block.get("format") not in FORMATS or "path" not in block:
+    if block.get("corpus") not in CORPORA or "path" not in block:
         raise CorpusError(
-            f"Source {name!r} has format {block.get('format')!r}: expected a path and one of "
-            f"{list(FORMATS)}."
+            f"Source {name!r} has corpus {block.get('corpus')!r}: expected a path and one of "
+            f"{list(CORPORA)}."
         )
     if block.get("repeat", 1) < 0:
         raise CorpusError(f"Source {name!r} has repeat = {block['repeat']}: expected 0 or more.")
@@ -181,7 +183,7 @@ def _check(name: str, block: Mapping[str, Any]) -> Mapping[str, Any]:
 def _read(task: str, block: Mapping[str, Any]) -> List[Told]:
     settings = Settings(task, block.get("titles", True), block.get("encoding", "utf-8"))
     without = set(block.get("without", ()))
-    texts = FORMATS[block["format"]](Path(block["path"]), settings)
+    texts = CORPORA[block["corpus"]](Path(block["path"]), settings)
     found = [text for text in texts if text.id not in without]
     if not found:
         raise CorpusError(f"{block['path']}: expected texts whose {task} is known, found none.")

@@ -257,12 +257,20 @@ _EXCERPTS = CorpusSchema(
     "excerpts", "snippets", "invented excerpts of this project, marked in full",
     "CC BY 4.0", True, PRODUCT_LABELS, {label: _to(label) for label in PRODUCT_LABELS},
 )  # fmt: skip
+_ENCOUNTERS = CorpusSchema(
+    "encounters", "snippets", "invented short notes of this project: their encounter and summary",
+    "CC BY 4.0", True, (), {},
+)  # fmt: skip
+_PROBLEM_NAMES = CorpusSchema(
+    "problem_names", "csv", "names of problems with their ICD-10 chapters, by this project",
+    "CC BY 4.0", True, (), {},
+)  # fmt: skip
 
 SCHEMAS: Dict[str, CorpusSchema] = {
     schema.name: schema
     for schema in (
         _BC5CDR, _NCBI, _BIORED, _MACCROBAT, _CHIA, _LCT, _ADE, _PSYTAR, _SPL_ADR, _NOTES,
-        _SNIPPETS, _PAIRS, _EXCERPTS,
+        _SNIPPETS, _PAIRS, _EXCERPTS, _ENCOUNTERS, _PROBLEM_NAMES,
     )
 }  # fmt: skip
 

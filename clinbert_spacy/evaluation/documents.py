@@ -15,6 +15,7 @@ from .reliability import (
     bin_values,
     expected_error,
     find_decider,
+    find_limits,
     keep_surest,
     score_abstention,
 )
@@ -26,8 +27,8 @@ LOWEST = 0.01
 NEVER = 2.0
 PROTOCOL = (
     "documents once each, parted by patient and shared passages; micro and macro F1 with 95 % "
-    "bootstrap intervals over groups; thresholds from the development part; macro over the classes "
-    "that the scored part has; ECE with 15 bins"
+    "bootstrap intervals over groups; thresholds from the development part, or as fitted for the "
+    "pipeline; macro over the classes that the scored part has; ECE with 15 bins"
 )
 
 
@@ -97,7 +98,7 @@ def evaluate_documents(
     """Run a pipeline over documents and score its classes.
 
     nlp (Language): writes `doc.cats`. task (Task): the task. dev (Documents): thresholds are chosen
-        on these. held_out (Documents): what is scored.
+        on these, see `precision`. held_out (Documents): what is scored.
     precision (Optional[float]): see choose_thresholds. batch_size (int): documents at a time.
     progress (Callable): called with 1 after each.
     RETURNS (Dict[str, Any]): as score_documents, with what was scored and by what; "calibrated";
@@ -109,9 +110,15 @@ def evaluate_documents(
     for part in (dev, held_out):
         rows, said = _run(nlp, task, part.texts, batch_size, progress, decider)
         found.append(rows)
-    thresholds = choose_thresholds(task, dev.truth, found[0], precision)
+    own = find_limits(nlp, task.classes) if precision is None else None
+    thresholds = own
+    if own is None:
+        thresholds = choose_thresholds(task, dev.truth, found[0], precision)
     scores = score_documents(task, held_out, found[1], thresholds)
-    about = {"pipeline": describe_pipeline(nlp), "calibrated": calibrated}
+    about = {
+        "pipeline": describe_pipeline(nlp), "calibrated": calibrated,
+        "thresholds": "fitted" if own is not None else "development part",
+    }  # fmt: skip
     if decider:
         told = (task.classes, held_out.truth, said, held_out.groups, task.exclusive)
         scores["abstention"] = score_abstention(*told)

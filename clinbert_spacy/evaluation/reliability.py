@@ -115,6 +115,21 @@ def _decide_by(pipe: Any) -> Decider:
     return decide
 
 
+def find_limits(nlp: Any, classes: Sequence[str]) -> Optional[np.ndarray]:
+    """Find from where on a pipeline gives classes.
+
+    nlp (Language): the pipeline. classes (Sequence[str]): those asked for.
+    RETURNS (Optional[np.ndarray]): fitted limits of `yes`, None where nobody fitted any. Shape
+        (classes,).
+    """
+    for _, pipe in nlp.pipeline:
+        attrs = getattr(getattr(pipe, "model", None), "attrs", {})
+        if attrs.get("limits") and set(classes) <= set(pipe.labels):
+            high = dict(zip(pipe.labels, (high for _, high in attrs["limits"])))
+            return np.array([high[name] for name in classes])
+    return None
+
+
 def score_abstention(
     classes: Sequence[str],
     truth: np.ndarray,

@@ -15,6 +15,8 @@ from .batch import join_rows, split_rows
 from .headings import section_names
 from .shims import HeadShim
 
+# Kinds of facts that the component counts in a sentence: told, and told for the first time.
+N_KINDS = 16
 # Beside what a sentence tells: its place, the inverse of it, from the end, its length.
 N_PLACES = 4
 
@@ -30,23 +32,23 @@ class SentenceScores(NamedTuple):
 
 def SentenceScorer(
     tok2vec: Model[List[Doc], List[Floats2d]],
-    n_kinds: int = 8,
-    hidden: int = 64,
+    hidden: int = 32,
     dropout: float = 0.3,
+    hide: float = 0.6,
     lr_scale: float = 10.0,
 ) -> Model[List[Doc], SentenceScores]:
     """Build the scorer of `clinbert_summary`.
 
     tok2vec (Model): one vector per token, usually a `clinbert.TransformerListener.v1`.
-    n_kinds (int): kinds of facts that the component counts in each sentence.
-    hidden (int): width of the inner vectors. dropout (float): in the head.
+    hidden (int): width of the inner vectors. dropout (float): of these.
+    hide (float): share of a sentence's vector that is hidden in training.
     lr_scale (float): the head's learning rate as a multiple of the optimizer's.
     RETURNS (Model): Docs to `SentenceScores`. `attrs` hold `loss` and `decode`.
     """
     names = section_names()
     shim = HeadShim(
-        SentenceNet, n_features=n_kinds + N_PLACES, n_sections=len(names) + 1, hidden=hidden,
-        dropout=dropout,
+        SentenceNet, n_features=N_KINDS + N_PLACES, n_sections=len(names) + 1, hidden=hidden,
+        dropout=dropout, hide=hide,
     )  # fmt: skip
     shim.lr_scale, shim.save_dtype = lr_scale, "float16"
     return Model(
@@ -117,7 +119,6 @@ def _ask(docs: Sequence[Doc]) -> Tuple[List[int], Dict[str, NDArray]]:
     features = [_features(group) for group in groups if len(group)]
     return counts, {
         "sentence": numpy.repeat(numpy.arange(len(lengths)), lengths),
-        "note": numpy.repeat(numpy.arange(len(docs)), counts),
         "section": numpy.array(sections, dtype="int64"),
         "features": numpy.concatenate(features) if features else numpy.zeros((0, 0), "float32"),
     }
@@ -126,11 +127,17 @@ def _ask(docs: Sequence[Doc]) -> Tuple[List[int], Dict[str, NDArray]]:
 def _features(group: Any) -> NDArray:
     """What is known of a note's sentences. RETURNS (NDArray): Shape (sentences, kinds + places)."""
     n = len(group)
+    told = numpy.array(group.attrs["told"], dtype="float32")
+    if told.shape != (n, N_KINDS):
+        raise ValueError(
+            f"spans['{SUMMARY_KEY}'].attrs['told'] has the shape {told.shape}, expected "
+            f"{(n, N_KINDS)}, sentences and kinds of facts: let the 'clinbert_summary' of the same "
+            "version of clinbert_spacy count them."
+        )
     place = numpy.arange(n, dtype="float32")
     lengths = numpy.array([len(span) for span in group], dtype="float32")
-    told = numpy.log1p(numpy.array(group.attrs["told"], dtype="float32").reshape(n, -1))
     places = [place / n, 1 / (1 + place), 1 / (n - place), numpy.log1p(lengths) / 4]
-    return numpy.concatenate([told, numpy.stack(places, 1)], 1).astype("float32")
+    return numpy.concatenate([numpy.log1p(told), numpy.stack(places, 1)], 1).astype("float32")
 
 
 def sentence_loss(

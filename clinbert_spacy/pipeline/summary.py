@@ -76,9 +76,10 @@ def make_clinbert_summary(
 class Summary(OptionalModel):
     """Chooses sentences; writes `doc.spans["clinbert_summary"]`, in the order of the note.
 
-    Side effects and allergies come first, whatever their score. A sentence that another one turns
-    around (a "no" in the line before, a heading) comes with it or not at all. The group's attrs
-    hold `scores`, by sentence.
+    Side effects and allergies come first, whatever their score, where the budget has room for all
+    of them; where it has not, a model's scores decide alone, and without one as many come as fit.
+    A sentence that another one turns around (a "no" in the line before, a heading) comes with it or
+    not at all. The group's attrs hold `scores`, by sentence.
     """
 
     def __init__(
@@ -196,7 +197,9 @@ class Summary(OptionalModel):
             scores, _centred(vectors), costs, find_tellings(doc, sentences),
             find_needs(doc, sentences), identified(doc) | blank, [words_of(s) for s in sentences],
         )  # fmt: skip
-        return Chooser(material, limit, self.redundancy).choose()
+        # who learned what counts knows side effects, too; likeness alone does not
+        partly = self.method != "model"
+        return Chooser(material, limit, self.redundancy, partly).choose()
 
     def update(
         self,

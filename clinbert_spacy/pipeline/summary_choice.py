@@ -39,13 +39,20 @@ class Chooser:
     material (Material): the sentences. limit (int): of the sum of costs.
     redundancy (float): how much the likeness to what is chosen counts against a sentence, in [0, 1]
         (maximal marginal relevance, Carbonell and Goldstein 1998).
+    partly (bool): where the limit is too low for all that is owed: as much of it as there is room
+        for, or else what counts most, owed or not.
     """
 
-    def __init__(self, material: Material, limit: int, redundancy: float):
-        n = len(material.scores)
+    def __init__(self, material: Material, limit: int, redundancy: float, partly: bool = True):
         self.material = material
-        self.left = limit
+        self.limit = limit
         self.redundancy = redundancy
+        self.partly = partly
+        self._begin()
+
+    def _begin(self) -> None:
+        material, n = self.material, len(self.material.scores)
+        self.left = self.limit
         self.chosen: Set[int] = set()
         self.told: Set[Tuple[str, ...]] = set()
         self.owed = [one for one in material.tellings if one.kind in OWED]
@@ -67,9 +74,16 @@ class Chooser:
         """RETURNS (List[int]): Numbers of the chosen sentences, ascending."""
         while (owed := self._best_owed()) is not None:
             self._take(owed)
+        if not self.partly and self._owes():
+            self._begin()
         while (best := self._best()) is not None:
             self._take(best)
         return sorted(self.chosen)
+
+    def _owes(self) -> bool:
+        """Whether something is owed that could be shown, and there was no room for it."""
+        left = [one for one in self.material.tellings if one.kind in OWED]
+        return any(one.fact not in self.told and self.with_needs(one.sentences) for one in left)
 
     def with_needs(self, wanted: FrozenSet[int]) -> Optional[FrozenSet[int]]:
         """Add what sentences need. RETURNS: None if one of them is barred."""

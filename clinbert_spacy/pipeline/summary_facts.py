@@ -227,9 +227,16 @@ def identified(doc: Doc, key: str = "clinbert_phi") -> FrozenSet[int]:
 
 
 def kinds_told(tellings: Sequence[Telling], n_sentences: int) -> numpy.ndarray:
-    """Count what each sentence tells. RETURNS (ndarray): Shape (sentences, KINDS), float32."""
-    counts = numpy.zeros((n_sentences, len(KINDS)), dtype="float32")
+    """Count what each sentence tells, and what it is the first to tell.
+
+    tellings (Sequence[Telling]): of a note, of each kind in its order. n_sentences (int): of it.
+    RETURNS (ndarray): first the one, then the other. Shape (sentences, 2 * KINDS), float32.
+    """
+    counts = numpy.zeros((2, n_sentences, len(KINDS)), dtype="float32")
+    seen: Set[Tuple[str, ...]] = set()
     for one in tellings:
+        new = one.fact not in seen
+        seen.add(one.fact)
         for i in one.sentences:
-            counts[i, KINDS.index(one.kind)] += 1
-    return counts
+            counts[: 1 + new, i, KINDS.index(one.kind)] += 1
+    return numpy.concatenate(counts, axis=1)

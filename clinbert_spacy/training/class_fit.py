@@ -61,7 +61,7 @@ def fit_class(
 
 
 def _rule(found: NDArray, truth: NDArray[numpy.bool_], method: str) -> Dict[str, Any]:
-    if min(truth.sum(), (~truth).sum()) < FEWEST:
+    if _is_rare(truth):
         return dict(SAME)
     if method == "isotonic":
         from sklearn.isotonic import IsotonicRegression
@@ -142,7 +142,9 @@ def fit_classes(
 
     found (NDArray), truth (NDArray): see `fit_class`. Shape (documents, classes).
     labels (Sequence[str]): the classes. method (str), wanted (Wanted): see there.
-    RETURNS (List[Fitted]): one a class.
+    RETURNS (List[Fitted]): one a class; of three or more those with too few documents of either
+        kind get the rule and the limits of all classes taken together, and their `after` is not
+        held out.
     RAISES (ValueError): unknown method, or another number of columns.
     """
     if not found.shape == truth.shape == (len(found), len(labels)):
@@ -150,4 +152,22 @@ def fit_classes(
             f"Probabilities of shape {found.shape} and truth of {truth.shape} for {len(labels)} "
             "classes: expected a row a document and a column a class."
         )
-    return [fit_class(found[:, i], truth[:, i], method, wanted) for i in range(len(labels))]
+    every = [fit_class(found[:, i], truth[:, i], method, wanted) for i in range(len(labels))]
+    if len(labels) < 3:
+        return every
+    shared = fit_class(found.reshape(-1), truth.reshape(-1), method, wanted)
+    return [
+        _by_all(found[:, i], truth[:, i], own, shared) if _is_rare(truth[:, i]) else own
+        for i, own in enumerate(every)
+    ]
+
+
+def _is_rare(truth: NDArray[numpy.bool_]) -> bool:
+    return min(truth.sum(), (~truth).sum()) < FEWEST
+
+
+def _by_all(found: NDArray, truth: NDArray[numpy.bool_], own: Fitted, shared: Fitted) -> Fitted:
+    """A class with too few documents to be fitted alone, by what was fitted on all classes."""
+    after = calibrate_classes(found[:, None], [shared.rule])[:, 0]
+    error = calibration_error(after, truth)
+    return own._replace(rule=shared.rule, limits=shared.limits, after=error)

@@ -1,5 +1,7 @@
 """`clinbert.SentenceScorer.v1` on vectors that no transformer made."""
 
+import re
+
 import numpy
 import pytest
 import torch
@@ -7,12 +9,14 @@ from spacy.tokens import SpanGroup
 
 from clinbert_spacy.attributes import SUMMARY_KEY
 from clinbert_spacy.models.headings import section_names
-from clinbert_spacy.models.summary import SentenceScorer, _ask, _features
+from clinbert_spacy.models.summary import N_KINDS, SentenceScorer, _ask, _features
+from clinbert_spacy.pipeline.summary_facts import KINDS, kinds_told
 from tests.toy_relations import WIDTH, number_doc, vectors_of
 
 # Length of a note and where its sentences begin.
 NOTES = [(7, (3, 4)), (0, ()), (2, ()), (9, (1, 5, 6))]
 COUNTS = [3, 0, 1, 4]
+NOTHING = [0.0] * N_KINDS
 
 
 def make_doc(length, breaks, name="w", sections=None, told=None):
@@ -21,7 +25,7 @@ def make_doc(length, breaks, name="w", sections=None, told=None):
     spans = list(doc.sents)
     attrs = {
         "sections": sections or [""] * len(spans),
-        "told": told or [[0.0] * 8 for _ in spans],
+        "told": told or [NOTHING for _ in spans],
     }
     doc.spans[SUMMARY_KEY] = SpanGroup(doc, name=SUMMARY_KEY, spans=spans, attrs=attrs)
     return doc
@@ -33,9 +37,11 @@ def make_docs(notes=NOTES):
 
 def make_model(gradients=None, **config):
     torch.manual_seed(0)
-    settings = {"hidden": 6, "dropout": 0.0, **config}
+    settings = {"hidden": 6, "dropout": 0.0, "hide": 0.0, **config}
     model = SentenceScorer(vectors_of([] if gradients is None else gradients), **settings)
     model.initialize(X=make_docs())
+    # before any training, sections are all alike
+    torch.nn.init.normal_(weights(model)["section.weight"])
     return model
 
 
@@ -96,33 +102,64 @@ def test_notes_without_sentences(docs):
 def test_places_and_lengths():
     doc = make_doc(7, (3, 4))
     rows = _features(doc.spans[SUMMARY_KEY])
-    assert rows.dtype == numpy.float32 and rows.shape == (3, 12) and not rows[:, :8].any()
-    assert numpy.allclose(rows[:, 8], [0, 1 / 3, 2 / 3])
-    assert numpy.allclose(rows[:, 9], [1, 1 / 2, 1 / 3])
-    assert numpy.allclose(rows[:, 10], [1 / 3, 1 / 2, 1])
-    assert numpy.allclose(rows[:, 11], numpy.log([4, 2, 4]) / 4)
+    assert rows.dtype == numpy.float32 and rows.shape == (3, N_KINDS + 4)
+    assert not rows[:, :N_KINDS].any()
+    assert numpy.allclose(rows[:, N_KINDS], [0, 1 / 3, 2 / 3])
+    assert numpy.allclose(rows[:, N_KINDS + 1], [1, 1 / 2, 1 / 3])
+    assert numpy.allclose(rows[:, N_KINDS + 2], [1 / 3, 1 / 2, 1])
+    assert numpy.allclose(rows[:, N_KINDS + 3], numpy.log([4, 2, 4]) / 4)
 
 
 def test_facts_and_sections():
-    told = [[2.0, *[0.0] * 7], [0.0] * 8, [0.0] * 8]
+    told = [[2.0, *NOTHING[1:]], NOTHING, [*NOTHING[1:], 1.0]]
     names = section_names()
     docs = [make_doc(2, ()), make_doc(7, (3, 4), sections=[names[0], "elsewhere", ""], told=told)]
     counts, arrays = _ask(docs)
     assert counts == [1, 3] and arrays["section"].tolist() == [0, 1, 0, 0]
-    assert arrays["note"].tolist() == [0, 1, 1, 1]
     assert arrays["sentence"].tolist() == [0, 0, 1, 1, 1, 2, 3, 3, 3]
     assert arrays["features"][1, 0] == pytest.approx(numpy.log(3))
-    assert arrays["features"].shape == (4, 12) and not arrays["features"][2, :8].any()
+    assert arrays["features"][3, N_KINDS - 1] == pytest.approx(numpy.log(2))
+    rows = arrays["features"]
+    assert rows.shape == (4, N_KINDS + 4) and numpy.count_nonzero(rows[:, :N_KINDS]) == 2
 
 
 @pytest.mark.parametrize(
-    "known", [{"sections": ["plan", "", ""]}, {"told": [[0.0] * 8, [1.0] * 8, [0.0] * 8]}]
+    ("known", "changed"),
+    [
+        ({"sections": ["plan", "", ""]}, 0),
+        ({"told": [NOTHING, [1.0, *NOTHING[1:]], NOTHING]}, 1),
+        ({"told": [NOTHING, NOTHING, [*NOTHING[1:], 1.0]]}, 2),
+    ],
 )
-def test_what_is_known_changes_scores(known):
+def test_what_is_known_changes_scores(known, changed):
     model = make_model()
     docs = [make_doc(7, (3, 4)), make_doc(7, (3, 4), **known)]
     one, other = (model.predict([doc]).scores for doc in docs)
-    assert numpy.abs(one - other).max() > 1e-3
+    steps = numpy.abs(one - other)
+    assert steps[changed] > 1e-3 and numpy.delete(steps, changed).max() < 1e-6
+
+
+@pytest.mark.parametrize("n_kinds", [8, 15, 17, 32])
+def test_other_kinds_than_those_of_the_network_are_refused(n_kinds):
+    model, doc = make_model(), make_doc(7, (3, 4), told=[[0.0] * n_kinds] * 3)
+    message = re.escape(f"attrs['told'] has the shape (3, {n_kinds}), expected (3, 16)")
+    for run in (model.predict, model.begin_update):
+        with pytest.raises(ValueError, match=message):
+            run([make_doc(2, ()), doc])
+
+
+def test_counts_of_fewer_sentences_are_refused():
+    """Twice as many kinds of half of the sentences are as many numbers."""
+    doc = make_doc(7, (3,), told=[[0.0] * 2 * N_KINDS])
+    with pytest.raises(ValueError, match=r"has the shape \(1, 32\), expected \(2, 16\)"):
+        make_model().predict([doc])
+    with pytest.raises(ValueError, match=r"has the shape \(0,\), expected \(2, 16\)"):
+        doc.spans[SUMMARY_KEY].attrs["told"] = []
+        make_model().predict([doc])
+
+
+def test_the_network_knows_the_kinds_that_the_component_counts():
+    assert N_KINDS == kinds_told([], 1).shape[1] == 2 * len(KINDS)
 
 
 # Learning
@@ -210,10 +247,12 @@ def test_gradients_of_the_tokens_against_finite_differences():
         assert (values[0] - values[1]) / 1e-3 == pytest.approx(expected, rel=3e-2, abs=3e-4)
 
 
-def test_prediction_leaves_no_gradient_and_no_dropout():
-    model, docs = make_model(dropout=0.5), make_docs()
+@pytest.mark.parametrize("name", ["dropout", "hide"])
+def test_prediction_is_not_left_to_chance(name):
+    model, docs = make_model(**{name: 0.5}), make_docs()
     first, second = (model.predict(docs).scores for _ in range(2))
     assert numpy.array_equal(first, second)
+    assert numpy.allclose(first, make_model().predict(docs).scores, atol=1e-6)
     trained = [model.begin_update(docs)[0].scores for _ in range(2)]
     assert not numpy.array_equal(*trained)
 
@@ -223,19 +262,18 @@ def test_prediction_leaves_no_gradient_and_no_dropout():
 
 def test_every_setting_counts():
     sizes = {name: value.shape for name, value in weights(make_model()).items()}
-    assert sizes["known.weight"] == (6, 12) and sizes["section.weight"][0] == 1 + len(
-        section_names()
-    )
-    assert weights(make_model(hidden=9))["output.weight"].shape == (1, 9)
-    assert weights(make_model(n_kinds=3))["known.weight"].shape == (6, 7)
-    shim = make_model(lr_scale=3.0, dropout=0.25).shims[0]
-    assert shim.lr_scale == 3.0 and shim._model.dropout.p == 0.25
+    assert sizes["known.weight"] == (6, N_KINDS + 4)
+    assert sizes["section.weight"] == (1 + len(section_names()), 1)
+    assert weights(make_model(hidden=9))["output.weight"].shape == (1, 18)
+    shim = make_model(lr_scale=3.0, dropout=0.25, hide=0.75).shims[0]
+    assert shim.lr_scale == 3.0
+    assert (shim._model.dropout.p, shim._model.hide.p) == (0.25, 0.75)
     assert SentenceScorer(vectors_of([])).shims[0].lr_scale == 10.0
 
 
 def test_weights_survive_in_half_precision():
-    model, docs = make_model(), make_docs()
-    fresh = SentenceScorer(vectors_of([]), hidden=6).from_bytes(model.to_bytes())
+    model, docs = make_model(hidden=64), make_docs()
+    fresh = SentenceScorer(vectors_of([]), hidden=64).from_bytes(model.to_bytes())
     assert numpy.allclose(fresh.predict(docs).scores, model.predict(docs).scores, atol=5e-3)
     assert len(model.to_bytes()) < 4 * sum(x.numel() for x in weights(model).values())
 

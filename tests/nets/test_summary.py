@@ -1,28 +1,29 @@
-"""`SentenceNet`: sentences beside their neighbours and their note."""
+"""`SentenceNet`: each sentence by itself, by its words and by what is known of it."""
 
 import pytest
 import torch
 
-from clinbert_spacy.nets.summary import SentenceNet, _neighbour
+from clinbert_spacy.nets.summary import SentenceNet
 
 WIDTH, FEATURES, SECTIONS = 5, 3, 4
-# Two notes, of three sentences and of one; tokens of the sentences.
-NOTE = torch.tensor([0, 0, 0, 1])
+# Tokens of the sentences.
 LENGTHS = [2, 1, 3, 2]
 
 
 def make_net(**config):
-    settings = {"hidden": 6, "dropout": 0.0, **config}
+    """A network whose sections are no longer all alike."""
+    settings = {"hidden": 6, "dropout": 0.0, "hide": 0.0, **config}
     torch.manual_seed(0)
-    return SentenceNet(WIDTH, FEATURES, SECTIONS, **settings).double().eval()
+    net = SentenceNet(WIDTH, FEATURES, SECTIONS, **settings).double().eval()
+    torch.nn.init.normal_(net.section.weight)
+    return net
 
 
-def make_input(note=NOTE, lengths=LENGTHS):
+def make_input(lengths=LENGTHS):
     torch.manual_seed(1)
-    n = len(note)
+    n = len(lengths)
     asked = {
         "sentence": torch.arange(n).repeat_interleave(torch.tensor(lengths)),
-        "note": note,
         "section": torch.randint(SECTIONS, (n,)),
         "features": torch.rand(n, FEATURES, dtype=torch.double),
     }
@@ -35,8 +36,7 @@ def part(asked, tokens, sentences):
     kept = torch.isin(asked["sentence"], places)
     renamed = torch.searchsorted(places, asked["sentence"][kept])
     chosen = {name: asked[name][places] for name in ("section", "features")}
-    note = asked["note"][places] - asked["note"][places].min()
-    return tokens[kept], {**chosen, "sentence": renamed, "note": note}
+    return tokens[kept], {**chosen, "sentence": renamed}
 
 
 def test_one_score_a_sentence():
@@ -46,36 +46,25 @@ def test_one_score_a_sentence():
     assert len(set(found.tolist())) == 4
 
 
-def test_notes_of_a_batch_do_not_see_each_other():
+@pytest.mark.parametrize("sentences", [[0], [3], [1, 2], [0, 2, 3]])
+def test_alone_as_in_a_batch(sentences):
     net = make_net()
     tokens, asked = make_input()
-    found = net(tokens, asked)
-    assert torch.allclose(found[:3], net(*part(asked, tokens, [0, 1, 2])))
-    assert torch.allclose(found[3:], net(*part(asked, tokens, [3])))
+    found = net(*part(asked, tokens, sentences))
+    assert torch.allclose(found, net(tokens, asked)[sentences])
 
 
-def test_sentences_of_a_note_see_each_other():
-    """Their neighbours by name, all the others through the mean."""
+def test_sentences_do_not_see_each_other():
     net = make_net()
-    tokens, asked = make_input(torch.zeros(4, dtype=torch.long))
+    tokens, asked = make_input()
     tokens.requires_grad_()
-    (slopes,) = torch.autograd.grad(net(tokens, asked)[0], tokens)
-    reached = [slopes[asked["sentence"] == i].abs().sum().item() for i in range(4)]
-    assert all(slope > 0 for slope in reached)
-    swapped = {**asked, "sentence": torch.tensor([1, 1, 0, 2, 2, 2, 3, 3])}
-    assert not torch.allclose(net(tokens, swapped)[3], net(tokens, asked)[2])
+    for i in range(4):
+        (slopes,) = torch.autograd.grad(net(tokens, asked)[i], tokens)
+        reached = [slopes[asked["sentence"] == j].abs().sum().item() for j in range(4)]
+        assert [j for j, slope in enumerate(reached) if slope > 0] == [i]
 
 
-def test_neighbours_end_where_the_note_does():
-    rows = torch.arange(1.0, 6.0).unsqueeze(1)
-    note = torch.tensor([0, 0, 1, 2, 2])
-    assert _neighbour(rows, note, -1).squeeze(1).tolist() == [0, 1, 0, 0, 4]
-    assert _neighbour(rows, note, 1).squeeze(1).tolist() == [2, 0, 0, 5, 0]
-    for step in (-1, 1):
-        # in one note, too, the last is no neighbour of the first
-        same = _neighbour(rows[:2], note[:2], step).squeeze(1).tolist()
-        assert same == ([0, 1] if step < 0 else [2, 0])
-        assert _neighbour(rows[:1], note[:1], step).tolist() == [[0]]
+# What is known
 
 
 @pytest.mark.parametrize("name", ["features", "section"])
@@ -88,6 +77,39 @@ def test_what_is_known_of_a_sentence_counts(name):
     assert torch.allclose(found[:3], expected[:3]) and not torch.allclose(found[3], expected[3])
 
 
+def test_a_section_adds_its_number_whatever_the_sentence_says():
+    net = make_net()
+    tokens, asked = make_input()
+    first, second = (
+        net(tokens, {**asked, "section": torch.full((4,), number)}) for number in (0, 2)
+    )
+    step = (net.section.weight[2] - net.section.weight[0]).item()
+    assert torch.allclose(second - first, torch.full((4,), step).double())
+
+
+def test_sections_are_alike_before_any_training():
+    net = SentenceNet(WIDTH, FEATURES, SECTIONS, hidden=6, dropout=0.0, hide=0.0)
+    assert net.section.weight.shape == (SECTIONS, 1) and not net.section.weight.any()
+
+
+def bend(net, tokens, asked):
+    """How far each score is from a straight line in what is known."""
+    rows = [net(tokens, {**asked, "features": n * asked["features"]}) for n in (-4, 0, 4)]
+    return (rows[0] + rows[2] - 2 * rows[1]).abs()
+
+
+def test_what_is_known_counts_straight_and_bent():
+    net = make_net()
+    tokens, asked = make_input()
+    assert bend(net, tokens, asked).max() > 0.1
+    torch.nn.init.zeros_(net.output.weight)
+    assert bend(net, tokens, asked).max() < 1e-9
+    # all that is left: the bias of the bent part, the straight part, the section
+    expected = net.straight(asked["features"]) + net.section(asked["section"]) + net.output.bias
+    assert torch.allclose(net(tokens, asked), expected.squeeze(1))
+    assert len(set(expected.flatten().tolist())) == 4
+
+
 def test_the_order_of_tokens_does_not_count_and_their_number_little():
     net = make_net()
     tokens, asked = make_input()
@@ -95,6 +117,9 @@ def test_the_order_of_tokens_does_not_count_and_their_number_little():
     assert torch.allclose(net(tokens[[1, 0, 2, 5, 4, 3, 6, 7]], asked), expected)
     twice = {**asked, "sentence": asked["sentence"].repeat_interleave(2)}
     assert torch.allclose(net(tokens.repeat_interleave(2, 0), twice), expected)
+
+
+# Learning
 
 
 def test_gradients_against_finite_differences():
@@ -111,9 +136,22 @@ def test_gradients_against_finite_differences():
     assert torch.autograd.gradcheck(run, copies)
 
 
-def test_dropout_in_training_alone():
-    net = make_net(dropout=0.5)
+@pytest.mark.parametrize("name", ["dropout", "hide"])
+def test_chance_in_training_alone(name):
+    net = make_net(**{name: 0.5})
     tokens, asked = make_input()
-    assert torch.equal(net(tokens, asked), net(tokens, asked))
+    expected = make_net()(tokens, asked)
+    assert torch.equal(net(tokens, asked), expected)
     net.train()
     assert not torch.equal(net(tokens, asked), net(tokens, asked))
+
+
+def test_what_is_hidden_in_training_is_of_the_vector_alone():
+    net = make_net(hide=1.0)
+    tokens, asked = make_input()
+    changed = tokens + torch.arange(8).unsqueeze(1) * torch.rand(WIDTH)
+    assert not torch.allclose(net(changed, asked), net(tokens, asked))
+    net.train()
+    assert torch.equal(net(changed, asked), net(tokens, asked))
+    other = {**asked, "features": asked["features"] + 1}
+    assert (net(tokens, other) - net(tokens, asked)).abs().min() > 1e-3

@@ -7,7 +7,6 @@ import spacy
 from clinbert_spacy.attributes import ASSERTION_KEY, RELATIONS_KEY
 from clinbert_spacy.pipeline.summary_facts import (
     KINDS,
-    Telling,
     find_needs,
     find_tellings,
     identified,
@@ -200,16 +199,23 @@ def test_in_the_order_of_kinds_and_of_the_note():
         ["side_effect", "changed", "follow_up", "problem", "problem", "drug"]
     )
     counts = kinds_told(find_tellings(doc, list(doc.sents)), 4)
-    assert counts.dtype == numpy.float32 and counts.shape == (4, len(KINDS))
+    assert counts.dtype == numpy.float32 and counts.shape == (4, 2 * len(KINDS))
+    every, first = numpy.split(counts, 2, axis=1)
     columns = [KINDS.index(kind) for kind in ("side_effect", "changed", "problem")]
-    assert counts[3, columns].tolist() == [1, 1, 1] and counts[3].sum() == 3
-    assert counts[:3].sum(axis=1).tolist() == [1, 1, 1]
-    assert kinds_told([], 0).shape == (0, 8)
+    assert every[3, columns].tolist() == [1, 1, 1] and every[3].sum() == 3
+    assert every[:3].sum(axis=1).tolist() == [1, 1, 1]
+    assert numpy.array_equal(first, every)  # nothing is told twice
 
 
-def test_facts_across_sentences_count_for_both():
-    counts = kinds_told([Telling("side_effect", ("a", "b"), frozenset([0, 2]))], 3)
-    assert counts[:, 0].tolist() == [1, 0, 1]
+def test_what_is_told_again_is_new_but_once():
+    text = "Gout and a rash. Gout again, and gout. A rash. Gout: ibuprofen."
+    doc = lay(text, [has("Gout"), has("rash"), has("Gout@2"), has("gout"), has("rash@2"),
+                     has("Gout@3"), drug("ibuprofen")])  # fmt: skip
+    every, first = numpy.split(kinds_told(find_tellings(doc, list(doc.sents)), 4), 2, axis=1)
+    problem, taken = KINDS.index("problem"), KINDS.index("drug")
+    assert every[:, problem].tolist() == [2, 2, 1, 1]
+    assert first[:, problem].tolist() == [2, 0, 0, 0]
+    assert every[:, taken].tolist() == first[:, taken].tolist() == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("text", ["", " \n\n ", "Cough."])

@@ -24,15 +24,15 @@ NOTES = [ONE, OTHER]
 EXACT = {"transformer_config": {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}}
 
 
-def make_pipeline(checkpoint, grad_factor=0.0, encoder=None, budget="100%", **config):
+def make_pipeline(checkpoint, grad_factor=0.0, encoder=None, hide=0.0, **config):
     """Sentences, a tiny transformer and summaries, without weights."""
     nlp = spacy.blank("en")
     nlp.add_pipe("clinbert_sentences")
     block = {"@architectures": "clinbert.ClinicalTransformer.v1", "name": str(checkpoint),
              "window": 20, "context": 4, "precision": "float32", **(encoder or {})}  # fmt: skip
     nlp.add_pipe("transformer", name="clinbert_transformer", config={"model": block})
-    model = {"hidden": 16, "dropout": 0.0, "tok2vec": {"grad_factor": grad_factor}}
-    nlp.add_pipe(NAME, config={"model": model, "budget": budget, **config})
+    model = {"hidden": 16, "dropout": 0.0, "hide": hide, "tok2vec": {"grad_factor": grad_factor}}
+    nlp.add_pipe(NAME, config={"model": model, "budget": "100%", **config})
     return nlp
 
 
@@ -197,6 +197,14 @@ def test_notes_without_gold_teach_nothing(fresh):
     assert not any(slope(weight) for weight in head(fresh).parameters())
 
 
+def test_vectors_are_hidden_in_training_alone(checkpoint):
+    nlp = make_pipeline(checkpoint, encoder=EXACT, hide=0.5)
+    nlp.initialize(lambda: examples(nlp))
+    losses = [update(nlp)[NAME] for _ in range(2)]
+    assert losses[0] != losses[1]
+    assert scores(nlp(ONE[0])) == scores(nlp(ONE[0]))
+
+
 def test_a_note_without_gold_changes_nothing_for_the_others(fresh):
     alone = update(fresh, [ONE])[NAME]
     expected = [slope(weight) for weight in head(fresh).parameters()]
@@ -245,7 +253,9 @@ def cost(nlp):
 def test_gradients_of_encoder_and_head_against_finite_differences(fresh):
     losses = update(fresh)
     assert losses[NAME] == pytest.approx(cost(fresh), rel=1e-4)
-    for weight in (encoder_weight(fresh), head(fresh).join.weight, head(fresh).known.weight):
+    net = head(fresh)
+    layers = (net.words, net.known, net.straight, net.section, net.output)
+    for weight in (encoder_weight(fresh), *(layer.weight for layer in layers)):
         direction = weight.grad / weight.grad.norm()
         expected = float(weight.grad.norm())
         assert expected > 1e-3

@@ -1,4 +1,4 @@
-"""`clinbert_summary`: what a summary may cost, words as vectors, gold sentences."""
+"""`clinbert_summary`: what a summary may cost, facts counted, words as vectors, gold sentences."""
 
 import re
 
@@ -14,8 +14,17 @@ from clinbert_spacy.attributes import SUMMARY_KEY
 from clinbert_spacy.corpora.silver import measure as measure_silver
 from clinbert_spacy.corpora.silver import parse_budget as parse_silver
 from clinbert_spacy.pipeline.summary import gold_sentences, measure, parse_budget, word_vectors
+from clinbert_spacy.pipeline.summary_facts import KINDS, Telling, kinds_told
 from tests.pipeline.test_summary import NOTE, texts
 from tests.toy_told import NAME, make_central, make_example, split
+
+FACTS = st.lists(
+    st.builds(
+        Telling, st.sampled_from(KINDS), st.tuples(st.sampled_from("xy")),
+        st.frozensets(st.integers(0, 4), min_size=1, max_size=2),
+    ),
+    max_size=12,
+)  # fmt: skip
 
 # Budgets
 
@@ -65,6 +74,38 @@ def test_costs_and_limits_are_those_of_the_silver_summaries(n, amount, unit):
 
 def test_a_share_is_not_cut_by_rounding():
     assert measure(["x"] * 1000, "65.1%")[1] == 651 and 1000 * 65.1 / 100 < 651
+
+
+# Facts
+
+
+@given(FACTS)
+def test_each_fact_is_told_for_the_first_time_once(tellings):
+    """However often it is told; all sentences that tell it together are the first to do so."""
+    counts, first = kinds_told(tellings, 5), {}
+    assert counts.shape == (5, 16) and counts.dtype == numpy.float32
+    for one in tellings:
+        first.setdefault(one.fact, one)
+    for i in range(5):
+        for column, kind in enumerate(KINDS):
+            for offset, among in ((0, tellings), (len(KINDS), first.values())):
+                expected = sum(one.kind == kind and i in one.sentences for one in among)
+                assert counts[i, column + offset] == expected
+
+
+def test_facts_across_sentences_count_for_both():
+    tellings = [Telling("side_effect", ("a", "b"), frozenset(place)) for place in ([0, 2], [1])]
+    counts = kinds_told(tellings, 3)
+    assert counts[:, 0].tolist() == [1, 1, 1] and counts[:, len(KINDS)].tolist() == [1, 0, 1]
+    assert counts.sum() == 5 and kinds_told([], 0).shape == (0, 16)
+
+
+def test_the_same_words_of_another_kind_are_another_fact():
+    tellings = [Telling(kind, ("a",), frozenset([0])) for kind in ("problem", "drug", "drug")]
+    counts = kinds_told(tellings, 1)[0]
+    columns = [KINDS.index("problem"), KINDS.index("drug")]
+    assert counts[columns].tolist() == [1, 2]
+    assert counts[[len(KINDS) + column for column in columns]].tolist() == [1, 1]
 
 
 # Words and gold sentences
