@@ -1,3 +1,3 @@
 """Clinical NLP components for spaCy that share one ClinicalBERT pass."""
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"

@@ -342,19 +342,13 @@ def info(
 
 
 app.add_typer(cli_corpus.app, name="notes")
-app.command()(cli_project.seeds)
-app.command()(cli_smell.smell_test)
-app.command()(cli_reading.read_score)
-app.command()(cli_relations.relation_score)
-app.command()(cli_relations.fit_relations)
-app.command()(cli_cid.cid_score)
-app.command()(cli_negex.negex_score)
-app.command()(cli_documents.document_score)
-app.command()(cli_fit_classes.fit_classes)
-app.command()(cli_evidence.evidence_score)
-app.command()(cli_side_effects.side_effects)
-app.command()(cli_explain.explain)
-app.command()(cli_summaries.summary_score)
-app.command()(cli_summarise.summarise)
+for command in (
+    cli_project.seeds, cli_smell.smell_test, cli_reading.read_score, cli_relations.relation_score,
+    cli_relations.fit_relations, cli_cid.cid_score, cli_negex.negex_score,
+    cli_documents.document_score, cli_fit_classes.fit_classes, cli_evidence.evidence_score,
+    cli_side_effects.side_effects, cli_explain.explain, cli_summaries.summary_score,
+    cli_summarise.summarise,
+):  # fmt: skip
+    app.command()(command)
 cli_encoder.attach(app)
 app.command(context_settings=WITH_OVERRIDES)(cli_project.exclude)

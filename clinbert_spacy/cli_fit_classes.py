@@ -57,7 +57,8 @@ def fit_classes(
         )
     model.attrs["rules"], model.attrs["limits"] = [], []
     found, truth = _judge(nlp, component, labels, texts, batch_size)
-    fitted = fit(found, truth, labels, method, Wanted(precision, missed))
+    exclusive = not model.attrs["multi_label"]
+    fitted = fit(found, truth, labels, method, Wanted(precision, missed), exclusive)
     rules = [one.rule for one in fitted]
     check_rules(rules, len(labels))
     model.attrs["rules"], model.attrs["limits"] = rules, [one.limits for one in fitted]

@@ -15,6 +15,7 @@ from clinbert_spacy.corpora.dedupe import word_runs
 from clinbert_spacy.corpora.layers import CHAPTERS, ENCOUNTERS, read_notes
 from clinbert_spacy.corpora.links import ALL as RELATIONS
 from clinbert_spacy.corpora.offsets import read_offsets, read_texts
+from clinbert_spacy.corpora.rows import read_rows
 from clinbert_spacy.corpora.schema import PRODUCT_LABELS
 from clinbert_spacy.corpora.snippets import read_snippets
 from clinbert_spacy.evaluation.agreement import compare
@@ -130,14 +131,39 @@ def test_there_are_enough_snippets_of_each_thing(snippets):
     assert len(ids) == len(set(ids)) == 1460
 
 
+@pytest.fixture(scope="module")
+def encounters():
+    return list(read_snippets(NOTES / "snippets" / "encounters.jsonl"))
+
+
+def test_encounters_are_of_every_kind_and_have_a_summary(encounters):
+    lines = (NOTES / "snippets" / "encounters.jsonl").read_text("utf8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    counts = Counter(row["encounter"] for row in rows)
+    assert set(counts) == set(ENCOUNTERS) and min(counts.values()) >= 100
+    assert len({note.id for note in encounters}) == len({note.text for note in encounters}) == 602
+    for note, row in zip(encounters, rows, strict=True):
+        assert not note.mentions and note.text == row["note"]
+        chosen = [note.text[start:end] for start, end in row["summary"]]
+        assert chosen and all(text == text.strip() != "" for text in chosen)
+
+
+def test_names_of_problems_cover_every_chapter():
+    path = NOTES / "snippets" / "problem_names.csv"
+    rows = [row for _, row in read_rows(path, ("name", "chapter"))]
+    counts = Counter(row["chapter"] for row in rows)
+    assert set(counts) == set(CHAPTERS) and min(counts.values()) >= 40
+    assert len({row["name"].lower() for row in rows}) == len(rows) == 4444
+
+
 def test_what_only_trains_shares_no_run_of_words_with_what_judges(
-    parts, snippets, pairs, excerpts
+    parts, snippets, pairs, excerpts, encounters
 ):
     marked = marked_parts(NOTES / "snippets" / "sections.jsonl")
     texts = [write(found, Variation(original=1.0), random.Random(0))[0] for found in marked]
     assert len(texts) == 240
     texts += [note.text for found in (snippets, pairs) for note in found["train"]]
-    texts += [note.text for note in excerpts]
+    texts += [note.text for note in (*excerpts, *encounters)]
     judged = [note.text for part in ("dev", "test") for note in parts[part]]
     judged += [item.text for item in read_items().items]
     judged += [note.text for found in (snippets, pairs) for note in found["dev"]]

@@ -136,12 +136,15 @@ def reliability(found: NDArray, truth: NDArray[numpy.bool_], bins: int = 15) -> 
 
 
 def fit_classes(
-    found: NDArray, truth: NDArray[numpy.bool_], labels: Sequence[str], method: str, wanted: Wanted
-) -> List[Fitted]:
+    found: NDArray, truth: NDArray[numpy.bool_], labels: Sequence[str], method: str,
+    wanted: Wanted, exclusive: bool = False,
+) -> List[Fitted]:  # fmt: skip
     """Fit every class.
 
     found (NDArray), truth (NDArray): see `fit_class`. Shape (documents, classes).
     labels (Sequence[str]): the classes. method (str), wanted (Wanted): see there.
+    exclusive (bool): whether a document has exactly one: all classes share one rule then, so that
+        the likeliest one stays so.
     RETURNS (List[Fitted]): one a class; of three or more those with too few documents of either
         kind get the rule and the limits of all classes taken together, and their `after` is not
         held out.
@@ -157,7 +160,9 @@ def fit_classes(
         return every
     shared = fit_class(found.reshape(-1), truth.reshape(-1), method, wanted)
     return [
-        _by_all(found[:, i], truth[:, i], own, shared) if _is_rare(truth[:, i]) else own
+        _by_all(found[:, i], truth[:, i], own, shared)
+        if exclusive or _is_rare(truth[:, i])
+        else own
         for i, own in enumerate(every)
     ]
 

@@ -155,3 +155,6 @@ def test_what_is_hidden_in_training_is_of_the_vector_alone():
     assert torch.equal(net(changed, asked), net(tokens, asked))
     other = {**asked, "features": asked["features"] + 1}
     assert (net(tokens, other) - net(tokens, asked)).abs().min() > 1e-3
+    hidden = net(tokens, asked)
+    torch.nn.init.zeros_(net.eval().words.weight)
+    assert torch.allclose(net(tokens, asked), hidden)

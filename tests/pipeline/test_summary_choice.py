@@ -16,21 +16,21 @@ REDUNDANCIES = st.sampled_from([0.0, 0.25, 0.5, 1.0])
 
 
 @st.composite
-def materials(draw, most=8, free=False, least_cost=0):
+def materials(draw, least=0, most=8, free=False, least_cost=0, kinds=KINDS):
     """Sentences of which anything may be known; numbers that add up without rounding."""
-    n = draw(st.integers(0, most))
+    n = draw(st.integers(least, most))
     numbers = st.integers(0, max(n - 1, 0))
     groups = st.frozensets(numbers, min_size=1, max_size=2)
     keys = st.sampled_from("xyz").map(lambda key: (key,))
-    facts = st.builds(Telling, st.sampled_from(KINDS), keys, groups)
-    tellings = draw(st.lists(facts, max_size=8)) if n else []
+    facts = st.builds(Telling, st.sampled_from(kinds), keys, groups)
+    tellings = draw(st.lists(facts, min_size=least, max_size=8)) if n else []
     needs = draw(st.dictionaries(numbers, groups, max_size=3)) if n and not free else {}
     barred = draw(st.frozensets(numbers, max_size=2)) if n and not free else frozenset()
     scores = numpy.array(draw(st.lists(EIGHTHS, min_size=n, max_size=n)), dtype="float64")
-    kinds = draw(st.lists(st.integers(0, 2), min_size=n, max_size=n))
+    topics = draw(st.lists(st.integers(0, 2), min_size=n, max_size=n))
     costs = draw(st.lists(st.integers(least_cost, 5), min_size=n, max_size=n))
-    words = draw(st.sampled_from([(), [f"said {kind}" for kind in kinds]]))
-    return Material(scores, numpy.eye(3)[kinds].reshape(n, 3), costs, tellings, needs, barred,
+    words = draw(st.sampled_from([(), [f"said {topic}" for topic in topics]]))
+    return Material(scores, numpy.eye(3)[topics].reshape(n, 3), costs, tellings, needs, barred,
                     words)  # fmt: skip
 
 

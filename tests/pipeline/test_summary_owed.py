@@ -2,14 +2,25 @@
 
 import numpy
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from thinc.api import Model
 
 from clinbert_spacy.pipeline.summary import Summary
 from clinbert_spacy.pipeline.summary_choice import OWED, Chooser
-from tests.pipeline.test_summary_choice import REDUNDANCIES, covers, materials, plain, told
+from tests.pipeline.test_summary_choice import (
+    FEW,
+    REDUNDANCIES,
+    Plain,
+    covers,
+    materials,
+    plain,
+    told,
+)
 from tests.toy_told import drug, effect, has, lay, numbers
+
+# Much is owed, and often there is room for some of it.
+OWING = materials(least=4, least_cost=1, kinds=(*OWED, "problem"))
 
 
 def owing_nothing(material):
@@ -19,8 +30,15 @@ def owing_nothing(material):
     return material._replace(tellings=tellings)
 
 
-@settings(max_examples=300)
-@given(materials(), st.integers(0, 12), REDUNDANCIES)
+@FEW
+@given(OWING, st.integers(2, 12), REDUNDANCIES)
+def test_chooses_as_the_plain_way_does(material, limit, redundancy):
+    expected = Plain(material, limit, redundancy, partly=False).choose()
+    assert Chooser(material, limit, redundancy, partly=False).choose() == expected
+
+
+@FEW
+@given(OWING, st.integers(2, 12), REDUNDANCIES)
 def test_all_that_is_owed_or_as_if_nothing_were(material, limit, redundancy):
     found = Chooser(material, limit, redundancy, partly=False).choose()
     as_much_as_fits = Chooser(material, limit, redundancy).choose()
@@ -57,6 +75,31 @@ def test_what_is_told_elsewhere_is_not_waited_for():
     twice = [("allergy", ("a",), frozenset([i])) for i in (1, 3)]
     material = plain(4, twice)._replace(costs=[1, 9, 1, 1])
     assert pick(material, 2) == [0, 3]
+
+
+def begun(scores, costs=(1, 1, 1, 1), again=(), words=()):
+    """The fourth sentence's allergy would be taken before it shows that the last does not fit."""
+    places = [("a", 3), ("b", 4), *(("a", i) for i in again)]
+    tellings = [("allergy", (key,), frozenset([i])) for key, i in places]
+    return plain(5, tellings, [*scores, 0.0], words=words)._replace(costs=[*costs, 9])
+
+
+@pytest.mark.parametrize(
+    ("material", "limit", "expected"),
+    [
+        # it may still come, and is not like itself
+        (begun([1.0, 0.5, 0.1, 0.9]), 2, [0, 3]),
+        # what tells the same may come, too
+        (begun([1.0, 0.5, 0.1, 0.9], costs=(2, 1, 1, 1), again=[0]), 2, [0]),
+        # once that came, the other repeats it
+        (begun([1.0, 0.5, 0.1, 0.9], costs=(2, 1, 1, 1), again=[0]), 3, [0, 1]),
+        # the same words are still said but once
+        (begun([1.0, 0.8, 0.9, 0.1], words=["x", "y", "x", "x", "z"]), 2, [0, 1]),
+    ],
+)
+def test_what_was_begun_leaves_no_trace(material, limit, expected):
+    assert 3 in Chooser(material, limit, 0.3).choose()
+    assert pick(material, limit) == expected
 
 
 # The component
