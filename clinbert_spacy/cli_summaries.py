@@ -29,6 +29,10 @@ def summary_score(
             "sentences as people chose, or words as they wrote; pipeline: as many as it chose."
         ),
     ] = "gold",
+    fold: Annotated[
+        int, typer.Option(min=-1, help="Score this fold alone, as in training; -1: all texts.")
+    ] = -1,
+    folds: Annotated[int, typer.Option(min=3, help="How many folds there are.")] = 5,
     limit: Annotated[int, typer.Option(min=0, help="First so many texts; 0: all.")] = 0,
     encoding: Annotated[str, typer.Option(help="Encoding of the corpus files.")] = "utf-8",
     batch_size: Annotated[int, typer.Option(min=1, help="Texts a batch.")] = 16,
@@ -42,9 +46,10 @@ def summary_score(
     check_path(data)
     if budget == AS_PIPELINE and not pipeline:
         raise ValueError("--budget is 'pipeline', but there is none; give one, or another budget.")
-    items = _read(corpus, data, check_encoding(encoding), limit)
+    items = _read(corpus, data, check_encoding(encoding), (fold, folds, limit))
     record: Dict[str, Any] = {
-        "command": command_line(), "data": data.resolve().name, "budget": budget, "limit": limit,
+        "command": command_line(), "data": data.resolve().name, "budget": budget, "fold": fold,
+        "folds": folds, "limit": limit,
     }  # fmt: skip
     system = None
     if pipeline:
@@ -65,12 +70,18 @@ def _describe(nlp: Language) -> Dict[str, str]:
     return describe_pipeline(nlp)
 
 
-def _read(corpus: str, data: Path, encoding: str, limit: int) -> List[Any]:
+def _read(corpus: str, data: Path, encoding: str, asked: Tuple[int, int, int]) -> List[Any]:
+    """Read texts; `asked`: fold, folds, limit."""
+    from .corpora.silver_reader import take_summaries
     from .corpora.summaries import READERS, add_sentences, read_summaries
 
     check_choice("--corpus", corpus, list(READERS))
-    items = list(add_sentences(read_summaries(corpus, data, encoding), split_sentences))
-    return items[:limit] if limit else items
+    fold, folds, limit = asked
+    if fold < 0:
+        items = list(read_summaries(corpus, data, encoding))
+    else:
+        items = take_summaries(corpus, data, "held_out", fold, folds, encoding)
+    return list(add_sentences(items[:limit] if limit else items, split_sentences))
 
 
 def split_sentences(text: str) -> List[Span]:

@@ -106,7 +106,7 @@ def test_commands_exist_and_take_these_options(name, line):
     command, rest = CLI.commands[words[3]], words[4:]
     if set(rest[:1]) & set(getattr(command, "commands", ())):
         command, rest = command.commands[rest[0]], rest[1:]
-    known = {option for parameter in command.params for option in parameter.opts}
+    known = {word for one in command.params for word in (*one.opts, *one.secondary_opts)}
     takes_settings = command.context_settings.get("ignore_unknown_options")
     for word in rest:
         if word.startswith("--") and not (takes_settings and "." in word):
@@ -235,6 +235,7 @@ def test_configs_build(path, checkpoint, make_nlp, make_examples, tmp_path):
         "joint_cpu.cfg": relations,
         "summary_cpu.cfg": [*relations, "clinbert_summary"],
         "chapters_cpu.cfg": [*relations, "textcat_multilabel"],
+        "bench_summary_cpu.cfg": [*relations, "clinbert_summary"],
         "encounter_cpu.cfg": [*relations, "clinbert_encounter"],
         "bench_classes_cpu.cfg": ["clinbert_transformer", "clinbert_sentences", "textcat"],
         "bench_specialties_cpu.cfg": [
@@ -267,9 +268,9 @@ def test_the_pipeline_that_ships_is_put_together(make_nlp, make_examples, tmp_pa
             "aggregator": {"@misc": "clinbert.MeanAggregator.v1"},
             "cut": {"@misc": "clinbert.Passages.v1"},
         }  # fmt: skip
-        pipe = nlp.add_pipe(factory, name=name, config={"model": model})
-        for label in ("a", "b"):
-            pipe.add_label(f"{name}_{label}")
+        nlp.add_pipe(factory, name=name, config={"model": model})
+        labels = {"labels": [f"{name}_a", f"{name}_b"]}
+        nlp.config["initialize"]["components"][name] = labels
     nlp.add_pipe("clinbert_summary")
     examples = make_examples(nlp)
     for example in examples:

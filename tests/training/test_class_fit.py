@@ -244,3 +244,38 @@ def test_an_unknown_method_is_refused():
         fit_class(FOUND, TRUTH, "beta")
     with pytest.raises(ValueError, match="'beta'"):
         fit_classes(FOUND[:, None], TRUTH[:, None], "A", "beta", Wanted())
+
+
+def make_classes(n=200):
+    """Two classes with many documents and one with few, all too sure of themselves."""
+    rng = numpy.random.default_rng(0)
+    real = rng.uniform(0.1, 0.9, (n, 3))
+    real[:, 2] /= 20
+    truth = rng.uniform(size=real.shape) < real
+    return numpy.clip((real - 0.5) * 2 + 0.5, 0.01, 0.99).astype("float32"), truth
+
+
+def test_a_rare_class_gets_the_rule_of_all():
+    found, truth = make_classes()
+    assert truth[:, 2].sum() < FEWEST
+    one, other, rare = fit_classes(found, truth, list("ABC"), "temperature", Wanted())
+    shared = fit_class(found.reshape(-1), truth.reshape(-1))
+    assert rare.rule == shared.rule and rare.limits == shared.limits
+    assert rare.n == truth[:, 2].sum()
+    assert one.rule not in (other.rule, rare.rule) and one.rule == fit_class(*(
+        x[:, 0] for x in (found, truth)
+    )).rule  # fmt: skip
+
+
+def test_two_classes_share_nothing():
+    found, truth = make_classes()
+    rare = fit_classes(found[:, 1:], truth[:, 1:], list("BC"), "temperature", Wanted())[1]
+    assert rare.rule == SAME
+
+
+def test_exclusive_classes_share_one_rule_so_that_the_likeliest_stays():
+    found, truth = make_classes()
+    fitted = fit_classes(found, truth, list("ABC"), "temperature", Wanted(), True)
+    assert all(one.rule == fitted[0].rule for one in fitted) and fitted[0].rule != SAME
+    after = calibrate_classes(found, [one.rule for one in fitted])
+    assert (after.argmax(1) == found.argmax(1)).all()
