@@ -43,7 +43,7 @@ def test_heat_map_and_json(run, tmp_path):
     assert INTENDED_USE in html and html.count('<div class="note">') == 3
     assert re.search(r">rash</span>", html)
     record = json.loads((tmp_path / "t.json").read_text("utf8"))
-    assert record["command"].startswith("clinbert ") and record["steps"] == 4
+    assert record["command"].startswith("clinbert") and record["steps"] == 4
     assert [note["id"] for note in record["notes"]] == ["n0", "n1", "n2"]
     assert [x["label"] for note in record["notes"] for x in note["items"]] == [
         "rash", "none", "rash"

@@ -3,23 +3,20 @@
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Union
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field
 from thinc.api import Config
 
 from ..corpora.pairs import find_pairs
+from .pretrain_settings import Block, check_blocks, check_length, read_blocks
 
 
-class _Block(BaseModel, extra="forbid"):
-    """A block that refuses settings that it does not know."""
-
-
-class StartSettings(_Block):
+class StartSettings(Block):
     """What encoder and decoder begin with: a checkpoint, or a trained pipeline."""
 
     name: str
 
 
-class PairSettings(_Block):
+class PairSettings(Block):
     """A corpus of pairs; `limit` 0 takes all of it."""
 
     path: str
@@ -27,7 +24,7 @@ class PairSettings(_Block):
     encoding: str = "utf-8"
 
 
-class LengthSettings(_Block):
+class LengthSettings(Block):
     """Longest source and summary, in wordpieces with the special ones.
 
     A longer pair is left out: a summary of what was not read teaches to invent.
@@ -37,7 +34,7 @@ class LengthSettings(_Block):
     summary: int = Field(128, ge=4)
 
 
-class AbstractiveTraining(_Block):
+class AbstractiveTraining(Block):
     """How long, how fast, on what."""
 
     seed: int = 0
@@ -58,7 +55,7 @@ class AbstractiveTraining(_Block):
     evaluate_every: int = Field(200, ge=1)
 
 
-class CardSettings(_Block):
+class CardSettings(Block):
     """What the model says of itself. `ships` refuses corpora that weights to be shared may not
     have seen."""
 
@@ -66,7 +63,7 @@ class CardSettings(_Block):
     ships: bool = False
 
 
-class AbstractiveSettings(_Block):
+class AbstractiveSettings(Block):
     """Everything that a training is told."""
 
     paths: Dict[str, Any] = Field(default_factory=dict)
@@ -88,31 +85,14 @@ def read_abstractive(
     RAISES (ValueError): For a missing file, an unknown setting, a value out of range, a corpus
         that is not known or may not ship; it names the setting and what was expected.
     """
-    if not isinstance(config, Config):
-        path = Path(config)
-        if not path.is_file():
-            raise ValueError(f"No config at {path}.")
-        config = Config().from_disk(path, interpolate=False)
-    merged = Config(config).from_str(config.to_str(), overrides=dict(overrides or {}))
-    try:
-        settings = AbstractiveSettings(**merged)
-    except ValidationError as error:
-        problems = [
-            f"[{'.'.join(str(part) for part in item['loc'][:-1])}] {item['loc'][-1]}: {item['msg']}"
-            for item in error.errors()
-        ]
-        raise ValueError("The config cannot be used. " + "; ".join(problems) + ".") from None
+    settings = check_blocks(AbstractiveSettings, read_blocks(config, overrides))
     _check(settings)
     return settings
 
 
 def _check(settings: AbstractiveSettings) -> None:
     training = settings.training
-    if bool(training.max_steps) == bool(training.passes):
-        raise ValueError(
-            f"[training] max_steps = {training.max_steps} and passes = {training.passes}: "
-            "set exactly one of them."
-        )
+    check_length(training.max_steps, training.passes)
     if not settings.pairs:
         raise ValueError("[pairs] expected corpora to learn from, found none.")
     banned = sorted(name for name in settings.pairs if not find_pairs(name).ships)

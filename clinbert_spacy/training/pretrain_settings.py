@@ -1,24 +1,26 @@
 """The settings of `clinbert pretrain`, checked before anything is read."""
 
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Union
+from typing import Any, Dict, Mapping, Optional, Type, TypeVar, Union
 
 from pydantic import BaseModel, Field, ValidationError
 from thinc.api import Config
 
+Shape = TypeVar("Shape", bound=BaseModel)
 
-class _Block(BaseModel, extra="forbid"):
+
+class Block(BaseModel, extra="forbid"):
     """A block that refuses settings that it does not know."""
 
 
-class EncoderSettings(_Block):
+class EncoderSettings(Block):
     """What training begins with: a checkpoint, or a fresh network of the given shape."""
 
     name: str
     fresh: Dict[str, Any] = Field(default_factory=dict)
 
 
-class VocabularySettings(_Block):
+class VocabularySettings(Block):
     """`size` 0 keeps the checkpoint's pieces; otherwise they are trained on the text."""
 
     size: int = 0
@@ -26,7 +28,7 @@ class VocabularySettings(_Block):
     min_frequency: int = 5
 
 
-class IdentifierSettings(_Block):
+class IdentifierSettings(Block):
     """What takes identifiers off a text before anything else sees it."""
 
     patterns: bool = False
@@ -35,7 +37,7 @@ class IdentifierSettings(_Block):
     labels: list = Field(default_factory=list)
 
 
-class TextSettings(_Block):
+class TextSettings(Block):
     """The text: files or folders by name, and how often each `source` in them is read.
 
     `corpora` adds the texts of annotated corpora, in blocks as of `clinbert.Corpus.v1`; `fold`
@@ -52,7 +54,7 @@ class TextSettings(_Block):
     identifiers: IdentifierSettings = Field(default_factory=IdentifierSettings)
 
 
-class MaskedWords(_Block):
+class MaskedWords(Block):
     """Guess hidden words."""
 
     weight: float = Field(1.0, ge=0.0)
@@ -61,27 +63,27 @@ class MaskedWords(_Block):
     whole_entities: bool = False
 
 
-class Pair(_Block):
+class Pair(Block):
     """Tell rows whose second half follows from a `share` of rows where it does not."""
 
     weight: float = Field(0.0, ge=0.0)
     share: float = Field(0.25, ge=0.0, le=0.5)
 
 
-class PassageClasses(_Block):
+class PassageClasses(Block):
     """Tell which groups of diseases a passage names, by the graph's is-a relations."""
 
     weight: float = Field(0.0, ge=0.0)
 
 
-class SilverTags(_Block):
+class SilverTags(Block):
     """Tag names of the lexicon; `outside` weighs the words that it does not know."""
 
     weight: float = Field(0.0, ge=0.0)
     outside: float = Field(0.2, ge=0.0)
 
 
-class GoldTags(_Block):
+class GoldTags(Block):
     """Tag the mentions of annotated corpora, on a `share` of the rows of each batch."""
 
     weight: float = Field(0.0, ge=0.0)
@@ -90,7 +92,7 @@ class GoldTags(_Block):
     exclude: str = ""
 
 
-class ObjectiveSettings(_Block):
+class ObjectiveSettings(Block):
     """Objectives; weight 0 leaves one out."""
 
     masked_words: MaskedWords = Field(default_factory=MaskedWords)
@@ -101,7 +103,7 @@ class ObjectiveSettings(_Block):
     gold_tags: GoldTags = Field(default_factory=GoldTags)
 
 
-class TrainingSettings(_Block):
+class TrainingSettings(Block):
     """How long, how fast, on what."""
 
     seed: int = 0
@@ -124,7 +126,7 @@ class TrainingSettings(_Block):
     evaluate_rows: int = Field(512, ge=1)
 
 
-class Settings(_Block):
+class Settings(Block):
     """Everything that a pretraining is told."""
 
     paths: Dict[str, Any] = Field(default_factory=dict)
@@ -148,34 +150,55 @@ def read_settings(
     RAISES (ValueError): For a missing file, an unknown setting, a value out of range; it names
         the setting and what was expected.
     """
+    blocks = read_blocks(config, overrides)
+    # `graph` is a setting of [encoder]'s neighbourhood: thinc has no settings outside of blocks.
+    knowledge = blocks.pop("knowledge", {})
+    settings = check_blocks(Settings, {**blocks, "graph": knowledge.get("graph")})
+    _check(settings)
+    return settings
+
+
+def read_blocks(
+    config: Union[str, Path, Config], overrides: Optional[Mapping[str, Any]] = None
+) -> Dict[str, Any]:
+    """Read a config. RETURNS (Dict[str, Any]): Its blocks, variables filled in. Raises ValueError
+    for a missing file; config, overrides: see read_settings."""
     if not isinstance(config, Config):
         path = Path(config)
         if not path.is_file():
             raise ValueError(f"No config at {path}.")
         config = Config().from_disk(path, interpolate=False)
-    merged = Config(config).from_str(config.to_str(), overrides=dict(overrides or {}))
-    blocks: Dict[str, Any] = dict(merged)
-    # `graph` is a setting of [encoder]'s neighbourhood: thinc has no settings outside of blocks.
-    knowledge = blocks.pop("knowledge", {})
+    return dict(Config(config).from_str(config.to_str(), overrides=dict(overrides or {})))
+
+
+def check_blocks(shape: Type[Shape], blocks: Mapping[str, Any]) -> Shape:
+    """Check blocks of a config.
+
+    shape (Type[BaseModel]): What they should be. blocks (Mapping[str, Any]): As read_blocks gives.
+    RETURNS (BaseModel): With every default filled in.
+    RAISES (ValueError): For an unknown setting or a value out of range; it names all of them.
+    """
     try:
-        settings = Settings(**blocks, graph=knowledge.get("graph"))
+        return shape(**blocks)
     except ValidationError as error:
         problems = [
             f"[{'.'.join(str(part) for part in item['loc'][:-1])}] {item['loc'][-1]}: {item['msg']}"
             for item in error.errors()
         ]
         raise ValueError("The config cannot be used. " + "; ".join(problems) + ".") from None
-    _check(settings)
-    return settings
+
+
+def check_length(max_steps: int, passes: float) -> None:
+    """Raise ValueError unless exactly one of two ways to say how long a training is, is set."""
+    if bool(max_steps) == bool(passes):
+        raise ValueError(
+            f"[training] max_steps = {max_steps} and passes = {passes}: set exactly one of them."
+        )
 
 
 def _check(settings: Settings) -> None:
     objectives, training = settings.objectives, settings.training
-    if bool(training.max_steps) == bool(training.passes):
-        raise ValueError(
-            f"[training] max_steps = {training.max_steps} and passes = {training.passes}: "
-            "set exactly one of them."
-        )
+    check_length(training.max_steps, training.passes)
     if not settings.text.files and not settings.text.corpora:
         raise ValueError("[text] expected files or corpora to read, found neither.")
     if objectives.next_sentence.share + objectives.sentence_order.share > 0.9:
