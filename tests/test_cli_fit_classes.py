@@ -84,8 +84,9 @@ def test_rules_and_limits_are_in_the_written_pipeline(pipeline, data, fitted):
     truth = numpy.array([[name in text.classes for name in DISEASES] for text in texts])
     expected = fit(before, truth, DISEASES, "isotonic", Wanted(None, 0.1))
     attrs = attrs_of(output)
-    for one, rule in zip(expected, attrs["rules"], strict=True):
+    for one, rule, limits in zip(expected, attrs["rules"], attrs["limits"], strict=True):
         assert rule["method"] == one.rule["method"] == "isotonic"
+        assert list(limits) == pytest.approx(one.limits, abs=1e-3)
     # of the last two classes the corpus has nothing: they have what all classes together gave
     assert attrs["rules"][3] == attrs["rules"][4] not in attrs["rules"][:3]
     assert list(attrs["limits"][3]) == list(attrs["limits"][4])
