@@ -83,8 +83,8 @@ def split_rows(ops: Ops, rows: Floats2d, vectors: Sequence[Floats2d]) -> List[Fl
 def make_batch(
     docs: Sequence[Doc],
     layout: Layout,
-    hidden: NDArray,
-    cls_sums: NDArray,
+    hidden: Floats2d,
+    cls_sums: Floats2d,
     pieces: WordPieces,
     ops: Ops,
     owner: str,
@@ -93,8 +93,9 @@ def make_batch(
 
     docs (Sequence[Doc]): The notes.
     layout (Layout): Where their pieces lie.
-    hidden (NDArray): Vectors of all pieces. Shape (pieces, width).
-    cls_sums (NDArray): From `add_cls`. Shape (notes, width).
+    hidden (Floats2d): Vectors of all pieces, on the device. Shape (pieces, width).
+    cls_sums (Floats2d): First vectors of a note's windows, weighted by the pieces that they own.
+        Shape (notes, width).
     pieces (WordPieces): The tokenizer.
     ops (Ops): Where the arrays go.
     owner (str): Name of the transformer component.

@@ -2,17 +2,21 @@
 
 import importlib.util
 import inspect
+from itertools import chain
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
+from spacy.tokens import Doc
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig
 from transformers.modeling_utils import no_init_weights
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
+
+from .windows import gather_rows
 
 PACKAGE_PREFIX = "python:"
 LONGEST_WORD = 100  # WordPiece turns longer words into one unknown piece
@@ -117,6 +121,7 @@ class WordPieces:
         self.backend = Tokenizer.from_str(tokenizer)
         self.special = special
         self.cache: Dict[str, List[int]] = {}
+        self.names: Optional[NDArray[numpy.object_]] = None
 
     def ids(self, words: Sequence[str]) -> List[List[int]]:
         """Tokenise words.
@@ -131,9 +136,28 @@ class WordPieces:
         known.update(zip(fresh, self._encode(fresh)))
         return [known[word] for word in words]
 
+    def of_doc(self, doc: Doc) -> Tuple[NDArray[numpy.int64], NDArray[numpy.int32]]:
+        """Tokenise the tokens of a Doc.
+
+        doc (Doc): A note.
+        RETURNS (Tuple[NDArray, NDArray]): Ids of all its pieces, in order, and how many each token
+            has. Shapes (pieces,) and (tokens,).
+        """
+        orths, index = numpy.unique(doc.to_array("ORTH"), return_inverse=True)
+        strings = doc.vocab.strings
+        words = self.ids([strings[orth] for orth in orths.tolist()])
+        lengths = numpy.fromiter(map(len, words), dtype="int32", count=len(words))
+        flat = numpy.fromiter(chain.from_iterable(words), dtype="int64", count=int(lengths.sum()))
+        ends = numpy.cumsum(lengths, dtype="int64")
+        return flat[gather_rows((ends - lengths)[index], ends[index])], lengths[index]
+
     def strings(self, ids: NDArray[numpy.int64]) -> List[str]:
         """Name pieces. RETURNS (List[str]): One string per id."""
-        return [self.backend.id_to_token(int(i)) or "" for i in ids]
+        if self.names is None:
+            known = self.backend.get_vocab()
+            self.names = numpy.full(max(known.values(), default=-1) + 1, "", dtype=object)
+            self.names[list(known.values())] = list(known)
+        return self.names[ids].tolist()
 
     def _encode(self, words: List[str]) -> List[List[int]]:
         parts = [[w[i : i + LONGEST_WORD] for i in range(0, len(w), LONGEST_WORD)] for w in words]

@@ -1,7 +1,8 @@
 """The encoder's network and its tokenizer in a thinc model: built, saved, loaded, trained."""
 
+import contextlib
 import inspect
-from typing import Any, Dict, List, Mapping, Optional, cast
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, cast
 
 import numpy
 import torch
@@ -10,7 +11,9 @@ from thinc.types import FloatsXd
 
 from ..nets.encoder import ClinicalEncoder
 from ..nets.knowledge import KnowledgeFusion
+from ..nets.packed import PackedBert
 from .checkpoint import WordPieces, build_transformer
+from .reading import can_read_packed, choose_precision, make_reader
 from .shims import TorchShim
 
 KNOWLEDGE = "knowledge"  # the part of the network whose weights have a rate of their own
@@ -21,6 +24,8 @@ class EncoderShim(TorchShim):
 
     fusion (Optional[Dict]): Arguments of its `KnowledgeFusion`, None for text alone.
     knowledge_scale (float): Learning rate of the knowledge's weights over the encoder's.
+    settled (bool): Whether the weights are as they were loaded. Those in training change too often
+        to be packed for each reading.
     """
 
     pieces: Optional[WordPieces] = None
@@ -28,6 +33,8 @@ class EncoderShim(TorchShim):
     frozen_layers: int = 0
     fusion: Optional[Dict[str, Any]] = None
     knowledge_scale: float = 1.0
+    settled: bool = False
+    _packed: Optional[Tuple[str, Any, PackedBert]] = None
 
     def set_network(
         self,
@@ -43,6 +50,7 @@ class EncoderShim(TorchShim):
         """
         freeze_layers(transformer, self.frozen_layers)
         self.fusion = fusion
+        self.settled = False
         knowledge = KnowledgeFusion(**fusion) if fusion else None
         self._model = ClinicalEncoder(transformer, n_mixed, knowledge).to(self.device)
 
@@ -58,6 +66,40 @@ class EncoderShim(TorchShim):
                 weight.data = xp2torch(value, device=weight.device)
                 weight.grad = None  # so that it does not step again with the others
         super().finish_update(optimizer)
+        self.settled, self._packed = False, None
+
+    @contextlib.contextmanager
+    def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
+        """Swap in averaged weights for the length of a block; they are read unpacked."""
+        settled = self.settled
+        self.settled = settled and all(key[0] != self.id for key in params)
+        try:
+            with super().use_params(params):
+                yield
+        finally:
+            self.settled = settled
+
+    def reader(self, precision: str) -> Optional[PackedBert]:
+        """Hand out the transformer as it is packed for reading, packing it the first time.
+
+        precision (str): See `choose_precision`.
+        RETURNS (Optional[PackedBert]): None where the network reads by itself: on a GPU, in
+            training, where layers are mixed, or where it is no plain BERT.
+        RAISES (ValueError): The precision cannot be had here.
+        """
+        chosen = choose_precision(precision, self._model, self.device)
+        if not self.settled or not can_read_packed(self._model, self.device):
+            return None
+        network = self._model.transformer
+        mark = [(weight.data_ptr(), weight._version) for weight in network.parameters()]
+        if self._packed is None or self._packed[:2] != (chosen, mark):
+            packed = make_reader(network, cast(WordPieces, self.pieces), chosen)
+            self._packed = (chosen, mark, packed)
+        return self._packed[2]
+
+    def __getstate__(self) -> Dict[str, Any]:
+        # copies and other processes pack for themselves
+        return {**self.__dict__, "_packed": None}
 
     def _to_message(self) -> Dict[str, Any]:
         message = super()._to_message()
@@ -79,6 +121,7 @@ class EncoderShim(TorchShim):
             transformer = build_transformer(self.hf_config)
             self.set_network(transformer, message["n_mixed"], message.get("fusion"))
         super()._from_message(message)
+        self.settled = bool(message["state"])
 
     @property
     def n_mixed(self) -> Optional[int]:

@@ -40,21 +40,20 @@ def lay_out(docs: Sequence[Doc], pieces: WordPieces, window: int, context: int) 
     window, context (int): See `plan_windows`.
     RETURNS (Layout): Ids, alignment and windows over the batch.
     """
-    ids: List[int] = []
+    ids: List[IntArray] = []
     starts, aligns, windows, owners = [0], [], [], []
+    stand_in = numpy.array([pieces.special["unk"]], dtype="int64")
     for number, doc in enumerate(docs):
-        words = pieces.ids([token.text for token in doc])
-        lengths = numpy.fromiter(map(len, words), dtype="int32", count=len(words))
-        found = [i for word in words for i in word]
+        found, lengths = pieces.of_doc(doc)
         aligns.append(Ragged(numpy.arange(len(found), dtype="int32"), lengths))
-        ids.extend(found or [pieces.special["unk"]] * bool(len(doc)))
-        starts.append(len(ids))
-        if len(ids) > starts[-2]:
-            plan = plan_windows(len(ids) - starts[-2], window, context) + starts[-2]
+        ids.append(stand_in if len(doc) and not len(found) else found)
+        starts.append(starts[-1] + len(ids[-1]))
+        if len(ids[-1]):
+            plan = plan_windows(len(ids[-1]), window, context) + starts[-2]
             windows.append(plan)
             owners.extend([number] * len(plan))
     return Layout(
-        numpy.array(ids, dtype="int64"),
+        numpy.concatenate([numpy.zeros(0, dtype="int64"), *ids]),
         numpy.array(starts, dtype="int64"),
         aligns,
         numpy.concatenate(windows) if windows else numpy.zeros((0, 4), dtype="int64"),
@@ -149,15 +148,10 @@ def owned_pieces(layout: Layout, rows: IntArray) -> Tuple[IntArray, IntArray]:
     return flat, gather_rows(windows[:, OWN_START], windows[:, OWN_END])
 
 
-def add_cls(sums: NDArray, cls: NDArray, layout: Layout, rows: IntArray) -> None:
-    """Add the first vectors of windows, weighted by what they own, to their notes' sums.
-
-    sums (NDArray): Changed in place. Shape (notes, width).
-    cls (NDArray): First vector of each window. Shape (rows, width).
-    """
+def owned_counts(layout: Layout, rows: IntArray) -> NDArray[numpy.float32]:
+    """Count the pieces that windows own. RETURNS (NDArray): Shape (rows,)."""
     windows = layout.windows[rows]
-    owned = (windows[:, OWN_END] - windows[:, OWN_START]).astype("float32")
-    numpy.add.at(sums, layout.window_doc[rows], cls * owned[:, None])
+    return (windows[:, OWN_END] - windows[:, OWN_START]).astype("float32")
 
 
 def count_pieces(layout: Layout, docs: Sequence[Doc], pieces: WordPieces) -> List[dict]:
@@ -172,7 +166,7 @@ def count_pieces(layout: Layout, docs: Sequence[Doc], pieces: WordPieces) -> Lis
         align = layout.aligns[i].lengths
         n_pieces = int(align.sum())
         ids = layout.ids[layout.starts[i] : layout.starts[i] + n_pieces]
-        words = numpy.array([not token.is_space for token in doc], dtype=bool)
+        words = doc.to_array("IS_SPACE") == 0
         counts.append(
             {
                 "tokens": len(doc),

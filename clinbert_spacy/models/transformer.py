@@ -1,16 +1,18 @@
 """`clinbert.ClinicalTransformer.v1`: ClinicalBERT as the shared encoder of a spaCy pipeline."""
 
-from typing import Any, Callable, Dict, List, Optional, Tuple, cast
+import time
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, cast
 
-import numpy
 import torch
 from spacy.tokens import Doc
 from spacy_transformers.data_classes import FullTransformerBatch, TransformerData
 from spacy_transformers.layers import trfs2arrays
-from thinc.api import Model, chain, xp2torch
+from thinc.api import Model, chain, torch2xp, xp2torch
 from thinc.types import Floats2d, Ragged
 
 from ..nets.knowledge import Facts
+from ..nets.packed import PackedBert
 from .batch import ClinicalBatch, make_batch
 from .checkpoint import Checkpoint, CheckpointError, WordPieces, load_checkpoint
 from .encoder_shim import EncoderShim, plan_fusion
@@ -18,8 +20,8 @@ from .knowledge import sizes
 from .layout import (
     IntArray,
     Layout,
-    add_cls,
     lay_out,
+    owned_counts,
     owned_pieces,
     pad_values,
     pad_windows,
@@ -27,6 +29,7 @@ from .layout import (
     spread,
 )
 from .mentions import Knowledge
+from .reading import CACHED_PIECES, Reading, available_precisions
 from .tracing import Trace
 from .windows import check_window
 
@@ -55,11 +58,14 @@ def ClinicalTransformer(
     name (str): A checkpoint folder, a hub id, or `python:package/folder`.
     window (int): Longest window in wordpieces, without the two special pieces.
     context (int): Wordpieces of context on either side of what a window owns.
-    batch_pieces (int): Most wordpieces in one padded batch.
+    batch_pieces (int): Most wordpieces in one padded batch; a CPU reads 2,048 at most at once, as
+        fits its caches.
     max_train_windows (int): Windows of a batch that get a gradient, sampled if there are more.
     layers (str): `last`, or `mix` for a learned mix of all layers.
-    precision (str): `float32`; `bfloat16`; `auto` for half precision where the device computes
-        it natively. Outputs are float32 always.
+    precision (str): `float32`; `bfloat16`; `int8` for reading on CPUs with AVX512-VNNI; `auto` for
+        what the device is quickest in: half precision on a GPU and on CPUs with AMX, `int8` with
+        AVX512-VNNI, `float32` elsewhere. Training takes half precision where there is AMX or a
+        GPU, and float32 elsewhere. Outputs are float32 always.
     frozen_layers (int): Parts that training leaves as they are, from below: 1 the embeddings, 2
         the first layer too, and so on; 0 trains everything.
     tokenizer_config (Dict): Arguments of `AutoTokenizer.from_pretrained`.
@@ -69,14 +75,10 @@ def ClinicalTransformer(
     RETURNS (Model): Docs to a batch of `TransformerData`.
     RAISES (ValueError): A setting out of its range.
     """
-    check_window(window, context)
     _check_choice("layers", layers, ("last", "mix"))
-    _check_choice("precision", precision, ("auto", "float32", "bfloat16"))
     attrs = {
         "name": name,
-        "window": window,
-        "context": context,
-        "batch_pieces": batch_pieces,
+        "reading": Reading(window, context, batch_pieces, precision),
         "max_train_windows": max_train_windows,
         "layers": layers,
         "tokenizer_config": dict(tokenizer_config),
@@ -85,6 +87,8 @@ def ClinicalTransformer(
         "replace_listener": _replace_listener,
         "replace_listener_cfg": _replace_listener_cfg,
         "trace": trace,
+        "precisions": precisions,
+        "stopwatch": None,
     }
     return Model(
         "clinical_transformer",
@@ -93,7 +97,7 @@ def ClinicalTransformer(
         layers=[] if knowledge is None else [knowledge],
         dims={"nO": None},
         attrs=attrs,
-        shims=[_make_shim(precision, frozen_layers, knowledge)],
+        shims=[_make_shim(frozen_layers, knowledge)],
     )
 
 
@@ -139,23 +143,16 @@ def forward(
         raise CheckpointError(
             "The clinical transformer has no weights: call nlp.initialize() or load a pipeline."
         )
-    layout = lay_out(docs, shim.pieces, *_window_size(model, shim.pieces))
-    width = model.get_dim("nO")
-    hidden = numpy.zeros((len(layout.ids), width), dtype="float32")
-    cls_sums = numpy.zeros((len(docs), width), dtype="float32")
-    graphs: List[Graph] = []
-    known = _look_up(model, docs, layout, is_train)
-    n_trained = min(model.attrs["max_train_windows"], len(layout.windows)) if is_train else 0
-    for rows, with_grad in schedule(layout, n_trained, model.attrs["batch_pieces"]):
-        output = _encode(shim, layout, rows, with_grad, known)
-        flat, positions = owned_pieces(layout, rows)
-        values = output.detach().cpu().numpy()
-        hidden[positions] = values.reshape(-1, width)[flat]
-        add_cls(cls_sums, values[:, 0], layout, rows)
-        if with_grad:
-            graphs.append((output, flat, positions))
-    owner = model.attrs["owner"]
-    batch = make_batch(docs, layout, hidden, cls_sums, shim.pieces, model.ops, owner)
+    reading = model.attrs["reading"]
+    with _stage(model, "wordpieces"):
+        layout = lay_out(docs, shim.pieces, *_window_size(reading, shim.pieces))
+    with _stage(model, "knowledge"):
+        known = _look_up(model, docs, layout, is_train)
+    with _stage(model, "encode"):
+        hidden, cls_sums, graphs = _read(model, layout, len(docs), known, is_train)
+    with _stage(model, "align"):
+        owner = model.attrs["owner"]
+        batch = make_batch(docs, layout, hidden, cls_sums, shim.pieces, model.ops, owner)
 
     def backprop(d_batch: ClinicalBatch) -> List[Doc]:
         if d_batch.gradient is not None and graphs:
@@ -164,6 +161,16 @@ def forward(
         return docs
 
     return batch, backprop
+
+
+def precisions(model: Model) -> List[str]:
+    """List what `precision` may be set to here.
+
+    model (Model): A `clinbert.ClinicalTransformer.v1` with weights.
+    RETURNS (List[str]): Without `auto`; float32 first.
+    """
+    shim = cast(EncoderShim, model.shims[0])
+    return available_precisions(shim._model, shim.device)
 
 
 def trace(model: Model, doc: Doc) -> Trace:
@@ -178,20 +185,20 @@ def trace(model: Model, doc: Doc) -> Trace:
     if not len(doc):
         raise ValueError("An empty note has no wordpieces to trace: leave it out.")
     pieces = cast(WordPieces, shim.pieces)
-    layout = lay_out([doc], pieces, *_window_size(model, pieces))
+    reading = model.attrs["reading"]
+    layout = lay_out([doc], pieces, *_window_size(reading, pieces))
     known = _look_up(model, [doc], layout, False)
-    return Trace(shim, layout, known, model.attrs["batch_pieces"])
+    return Trace(shim, layout, known, reading.batch_pieces)
 
 
-def _window_size(model: Model, pieces: WordPieces) -> Tuple[int, int]:
-    window = min(model.attrs["window"], pieces.special["max_length"] - 2)
-    check_window(window, model.attrs["context"])
-    return window, model.attrs["context"]
+def _window_size(reading: Reading, pieces: WordPieces) -> Tuple[int, int]:
+    window = min(reading.window, pieces.special["max_length"] - 2)
+    check_window(window, reading.context)
+    return window, reading.context
 
 
-def _make_shim(precision: str, frozen_layers: int, knowledge: Optional[Model]) -> EncoderShim:
+def _make_shim(frozen_layers: int, knowledge: Optional[Model]) -> EncoderShim:
     shim = EncoderShim(None)
-    shim.autocast = "none" if precision == "float32" else precision
     shim.frozen_layers = frozen_layers
     if knowledge is not None:
         shim.knowledge_scale = knowledge.attrs["lr_scale"]
@@ -216,8 +223,62 @@ def _look_up(model: Model, docs: List[Doc], layout: Layout, is_train: bool) -> O
     return flags, vectors, spread(layout, found.rows)
 
 
+@contextmanager
+def _stage(model: Model, name: str) -> Iterator[None]:
+    """Tell a stopwatch, where one is set, what a stage took in seconds."""
+    start = time.perf_counter()
+    yield
+    if model.attrs["stopwatch"] is not None:
+        model.attrs["stopwatch"](name, time.perf_counter() - start)
+
+
+def _read(
+    model: Model, layout: Layout, n_docs: int, known: Optional[Known], is_train: bool
+) -> Tuple[Any, Any, List[Graph]]:
+    """Read all windows. RETURNS: vectors of pieces and sums of first vectors, on the device."""
+    shim, reading = cast(EncoderShim, model.shims[0]), model.attrs["reading"]
+    shim.autocast = "none" if reading.precision in ("float32", "int8") else reading.precision
+    reader = None if is_train else shim.reader(reading.precision)
+    size = min(reading.batch_pieces, CACHED_PIECES) if reader else reading.batch_pieces
+    n_trained = min(model.attrs["max_train_windows"], len(layout.windows)) if is_train else 0
+    hidden = torch.zeros(len(layout.ids), model.get_dim("nO"), device=shim.device)
+    cls_sums = torch.zeros(n_docs, model.get_dim("nO"), device=shim.device)
+    graphs: List[Graph] = []
+    for rows, with_grad in schedule(layout, n_trained, size):
+        output = _encode(shim, layout, rows, with_grad, known, reader)
+        flat, positions = owned_pieces(layout, rows)
+        _collect(hidden, cls_sums, output.detach(), layout, rows, flat, positions)
+        if with_grad:
+            graphs.append((output, flat, positions))
+    return torch2xp(hidden), torch2xp(cls_sums), graphs
+
+
+def _collect(
+    hidden: torch.Tensor,
+    cls_sums: torch.Tensor,
+    output: torch.Tensor,
+    layout: Layout,
+    rows: IntArray,
+    flat: IntArray,
+    positions: IntArray,
+) -> None:
+    """Take what windows own out of their output, and add their first vectors to their notes'."""
+    index = [torch.from_numpy(a).to(output.device) for a in (flat, positions)]
+    notes = torch.from_numpy(layout.window_doc[rows]).to(output.device)
+    owned = torch.from_numpy(owned_counts(layout, rows)).to(output.device)
+    with torch.no_grad():
+        own = output.reshape(-1, output.shape[-1]).index_select(0, index[0])
+        hidden.index_copy_(0, index[1], own)
+        cls_sums.index_add_(0, notes, output[:, 0] * owned[:, None])
+
+
 def _encode(
-    shim: EncoderShim, layout: Layout, rows: IntArray, with_grad: bool, known: Optional[Known]
+    shim: EncoderShim,
+    layout: Layout,
+    rows: IntArray,
+    with_grad: bool,
+    known: Optional[Known],
+    reader: Optional[PackedBert] = None,
 ) -> torch.Tensor:
     """Run windows through the network. RETURNS: (rows, length + 2, width), float32."""
     ids, mask = pad_windows(layout, rows, cast(WordPieces, shim.pieces))
@@ -232,6 +293,7 @@ def _encode(
             torch.from_numpy(ids).to(shim.device),
             torch.from_numpy(mask).to(shim.device).long(),
             facts,
+            reader=reader,
         )
 
 

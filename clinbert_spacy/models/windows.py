@@ -15,8 +15,9 @@ def plan_windows(n_pieces: int, window: int, context: int) -> NDArray[numpy.int6
                        |------ window 1 ------|
         [ owned by 0      )[   owned by 1     )
 
-    Neighbours overlap by at least `2 * context`; the border of ownership is the middle of the
-    overlap, so that a piece is read where it has most context on its poorer side.
+    There are as few windows as may be, all of one length, no longer than that takes. Neighbours
+    overlap by at least `2 * context`; the border of ownership is the middle of the overlap, so
+    that a piece is read where it has most context on its poorer side.
 
     n_pieces (int): Wordpieces in the note, without special pieces.
     window (int): Longest window, in wordpieces.
@@ -27,9 +28,10 @@ def plan_windows(n_pieces: int, window: int, context: int) -> NDArray[numpy.int6
     check_window(window, context)
     if n_pieces <= window:
         return numpy.array([[0, n_pieces, 0, n_pieces]], dtype="int64")
-    step = window - 2 * context
-    starts = numpy.append(numpy.arange(0, n_pieces - window, step), n_pieces - window)
-    ends = starts + window
+    n_windows = -(-(n_pieces - 2 * context) // (window - 2 * context))
+    length = -(-(n_pieces + 2 * context * (n_windows - 1)) // n_windows)
+    starts = numpy.arange(n_windows) * (n_pieces - length) // (n_windows - 1)
+    ends = starts + length
     borders = (starts[1:] + ends[:-1]) // 2
     own_starts = numpy.concatenate(([0], borders))
     own_ends = numpy.concatenate((borders, [n_pieces]))

@@ -63,7 +63,7 @@ def encode_bert(
     config: Any = bert.config
     batch, length = input_ids.shape
     drop = float(config.hidden_dropout_prob) if bert.training else 0.0
-    hidden = _embed(bert.embeddings, input_ids, token_type_ids, extra, config)
+    hidden = embed(bert.embeddings, input_ids, token_type_ids, extra, config)
     hidden = F.dropout(hidden, drop).to(dtype).view(batch * length, -1)
     bias = None
     if attention_mask is not None and not bool(attention_mask.all()):
@@ -86,7 +86,7 @@ def fits(network: nn.Module) -> bool:
     )
 
 
-def _embed(
+def embed(
     table: Any, ids: Tensor, types: Optional[Tensor], extra: Optional[Tensor], config: Any
 ) -> Tensor:
     hidden = F.embedding(ids, table.word_embeddings.weight)
@@ -97,7 +97,7 @@ def _embed(
         hidden = hidden + F.embedding(types, table.token_type_embeddings.weight)
     if extra is not None:
         hidden = hidden + extra
-    return _norm(table.LayerNorm, hidden, config)
+    return layer_norm(table.LayerNorm, hidden, config)
 
 
 def _layer(
@@ -110,10 +110,10 @@ def _layer(
 ) -> Tensor:
     attended = _attend(layer.attention.self, hidden, bias, shape, config)
     attended = F.dropout(_linear(layer.attention.output.dense, attended), drop)
-    hidden = _norm(layer.attention.output.LayerNorm, hidden + attended, config)
+    hidden = layer_norm(layer.attention.output.LayerNorm, hidden + attended, config)
     inner = F.gelu(_linear(layer.intermediate.dense, hidden))
     inner = F.dropout(_linear(layer.output.dense, inner), drop)
-    return _norm(layer.output.LayerNorm, hidden + inner, config)
+    return layer_norm(layer.output.LayerNorm, hidden + inner, config)
 
 
 def _attend(
@@ -140,6 +140,6 @@ def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
     return F.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
 
 
-def _norm(layer: nn.LayerNorm, x: Tensor, config: Any) -> Tensor:
+def layer_norm(layer: nn.LayerNorm, x: Tensor, config: Any) -> Tensor:
     weight, bias = layer.weight.to(x.dtype), layer.bias.to(x.dtype)
     return F.layer_norm(x, layer.normalized_shape, weight, bias, float(config.layer_norm_eps))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from .bert import encode_bert, fits
 from .knowledge import Facts, KnowledgeFusion
+from .packed import PackedBert
 
 
 class LayerMix(nn.Module):
@@ -48,19 +49,22 @@ class ClinicalEncoder(nn.Module):
         attention_mask: Tensor,
         facts: Optional[Facts] = None,
         shift: Optional[Tensor] = None,
+        reader: Optional[PackedBert] = None,
     ) -> Tensor:
         """Encode `(batch, length)` ids to `(batch, length, width)` float32 vectors.
 
         facts (Optional[Facts]): What is known of the pieces; None for text alone.
         shift (Optional[Tensor]): Added to the wordpiece embeddings, for explanations. Shape
             (batch, length, n_embedding).
+        reader (Optional[PackedBert]): Reads instead of the transformer, without gradients.
         """
+        read = reader or self._read
         if self.knowledge is None or facts is None:
-            return self._read(input_ids, attention_mask, shift)
+            return read(input_ids, attention_mask, shift)
         extra = self.knowledge.before(facts)
         if shift is not None:
             extra = shift if extra is None else extra + shift
-        return self.knowledge.after(self._read(input_ids, attention_mask, extra), facts)
+        return self.knowledge.after(read(input_ids, attention_mask, extra), facts)
 
     def _read(self, input_ids: Tensor, attention_mask: Tensor, extra: Optional[Tensor]) -> Tensor:
         if self._is_plain():
