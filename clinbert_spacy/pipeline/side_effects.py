@@ -16,10 +16,11 @@ from .calibration import Platt, calibrate
 from .candidates import (
     RELATIONS,
     Pair,
+    Pairs,
     check_ends,
     evidence_of,
     once_a_statement,
-    propose,
+    pair_up,
     said_of,
     type_entities,
 )
@@ -214,18 +215,21 @@ class SideEffects(TrainablePipe):
         RETURNS (List[Pair]): The pairs.
         RAISES (ValueError): The note has no sentences.
         """
+        return self._ask(doc, entities).listed()
+
+    def _ask(self, doc: Doc, entities: Iterable[Span]) -> Pairs:
         if len(doc) and not doc.has_annotation("SENT_START"):
             raise ValueError(
                 f"'{self.name}' reads sentences, and this Doc has none: put 'clinbert_sentences' "
                 "(or another component that sets them) before it."
             )
         typed = type_entities(list(entities), self.ends, self.label_map)
-        pairs = propose(doc, typed, self.ends, self.window, self.most)
+        pairs = pair_up(doc, typed, self.ends, self.window, self.most)
         spans = [one.span for one in typed]
         attrs = {
             "types": [one.label for one in typed],
-            "pairs": [[pair.head, pair.tail] for pair in pairs],
-            "allowed": [list(pair.allowed) for pair in pairs],
+            "pairs": numpy.stack(pairs[:2], axis=1).tolist(),
+            "allowed": pairs.allowed,
             "sections": [name or "" for name in attributes.section_names_of(doc, spans)],
             "values": said_of(doc, spans),
         }
@@ -241,7 +245,7 @@ class SideEffects(TrainablePipe):
         self._check_names()
         docs = list(docs)
         for doc in docs:
-            self.ask(doc, doc.ents)
+            self._ask(doc, doc.ents)
         return self.model.attrs["decode"](self.model, self.model.predict(docs))
 
     def set_annotations(self, docs: Iterable[Doc], scores: List[Any]) -> None:
