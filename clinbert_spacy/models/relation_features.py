@@ -80,13 +80,15 @@ def ask(
         counts.append(len(pairs))
         shifts.append(shift)
         spans = list(group) if pairs else []
-        places = _places(doc, spans, group.attrs["types"] if spans else [], labels)
-        breaks = _breaks(doc)
-        words = ~doc.to_array([IS_PUNCT, IS_SPACE]).any(axis=1)
-        arrays = {"place": places, "breaks": breaks, "sentence": breaks.cumsum(), "word": words}
+        columns = doc.to_array([SENT_START, IS_PUNCT, IS_SPACE]).T
+        breaks, words = (columns[0] == 1).astype("int64"), ~columns[1:].any(axis=0)
+        arrays = {"place": numpy.zeros_like(breaks), "breaks": breaks, "word": words}
+        arrays["sentence"] = breaks.cumsum()
         if pairs:
             note = (arrays["sentence"], spans, group.attrs, sections, labels)
             arrays |= _ask_note(*note, shift, entities, windows)
+            types = 1 + numpy.array([labels.index(label) for label in group.attrs["types"]])
+            arrays["place"][arrays["members"] - shift] = types[arrays["owner"] - entities]
             allowed.append(_allowed(group.attrs["allowed"], n_relations))
             entities += len(spans)
         notes.append(arrays)
@@ -214,19 +216,6 @@ def _count_between(types: NDArray, wanted: NDArray, low: NDArray, high: NDArray)
     """How many entities of a wanted type stand between two entities, as buckets."""
     sums = numpy.cumsum(types[:, None] == numpy.arange(types.max() + 1), axis=0)
     return numpy.searchsorted(COUNTS, sums[high - 1, wanted] - sums[low, wanted])
-
-
-def _places(
-    doc: Doc, spans: Sequence[Span], types: Sequence[str], labels: Sequence[str]
-) -> NDArray:
-    places = numpy.zeros(len(doc), dtype="int64")
-    for span, label in zip(spans, types):
-        places[span.start : span.end] = 1 + labels.index(label)
-    return places
-
-
-def _breaks(doc: Doc) -> NDArray:
-    return (doc.to_array([SENT_START]).ravel() == 1).astype("int64")
 
 
 def _allowed(rows: Sequence[Sequence[int]], n_relations: int) -> NDArray[numpy.bool_]:

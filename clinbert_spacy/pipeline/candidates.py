@@ -1,5 +1,6 @@
 """Pairs of entities that may be related: types that fit, near each other, a fixed number a head."""
 
+from bisect import bisect_right
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy
@@ -186,12 +187,12 @@ def said_of(doc: Doc, spans: Sequence[Span]) -> List[Dict[str, str]]:
 
 
 def once_a_statement(
-    rows: Sequence[Mapping[str, Any]], words: Sequence[str], labels: Sequence[str]
+    rows: Sequence[Mapping[str, Any]], words: Mapping[int, str], labels: Sequence[str]
 ) -> List[Mapping[str, Any]]:
     """Keep one pair a statement: of mentions of the same words joined to one mention, the best.
 
     rows (Sequence[Mapping]): relations of a note: head, tail, label, score.
-    words (Sequence[str]): of its entities. labels (Sequence[str]): relations of which one is kept.
+    words (Mapping[int, str]): of its entities, by number. labels (Sequence[str]): relations of which one is kept.
     RETURNS (List[Mapping]): those kept, in order; equally good ones stay.
     """
     best: Dict[Tuple[str, str, int], float] = {}
@@ -202,19 +203,26 @@ def once_a_statement(
     return [r for r, places in zip(rows, keys) if all(best[k] == r["score"] for k in places)]
 
 
-def _statements(row: Mapping[str, Any], words: Sequence[str]) -> List[Tuple[str, str, int]]:
+def _statements(row: Mapping[str, Any], words: Mapping[int, str]) -> List[Tuple[str, str, int]]:
     ends = (("head", "tail"), ("tail", "head"))
     return [(f"{row['label']} {one}", words[row[one]], row[other]) for one, other in ends]
 
 
-def evidence_of(doc: Doc, drug: Span, effect: Span, focus: int) -> Dict[str, Any]:
+def evidence_of(begins: Sequence[int], ends: Sequence[int], focus: int) -> Dict[str, Any]:
     """Show where a pair stands.
 
-    doc (Doc): a note. drug (Span), effect (Span): its ends. focus (int): a token, -1 without one.
+    begins (Sequence[int]): tokens with which the note's sentences begin, and its length.
+    ends (Sequence[int]): first tokens of the pair's ends. focus (int): a token, -1 without one.
     RETURNS (Dict[str, Any]): ranges of tokens: `evidence`, the sentences of both ends, and `cue`.
     """
-    sentences = {span[0].sent.start: span[0].sent.end for span in (drug, effect)}
+    numbers = sorted({bisect_right(begins, token) for token in ends})
     return {
-        "evidence": [list(item) for item in sorted(sentences.items())],
+        "evidence": [[begins[i - 1], begins[i]] for i in numbers],
         "cue": [int(focus), int(focus) + 1] if focus >= 0 else [],
     }
+
+
+def begins_of(doc: Doc) -> List[int]:
+    """Find sentences. RETURNS (List[int]): the first token of each, and the note's length."""
+    found = numpy.flatnonzero(doc.to_array([SENT_START]).ravel() == 1).tolist()
+    return [*([0] if len(doc) and found[:1] != [0] else []), *found, len(doc)]

@@ -17,6 +17,7 @@ from .candidates import (
     RELATIONS,
     Pair,
     Pairs,
+    begins_of,
     check_ends,
     evidence_of,
     once_a_statement,
@@ -257,10 +258,7 @@ class SideEffects(TrainablePipe):
             group = doc.spans[RELATIONS_KEY]
             rows = self._choose(doc, group, judged)
             types = group.attrs["types"]
-            attrs = {"types": types, "relations": rows, "status": self._status(types, rows)}
-            doc.spans[RELATIONS_KEY] = SpanGroup(
-                doc, name=RELATIONS_KEY, attrs=attrs, spans=list(group)
-            )
+            group.attrs = {"types": types, "relations": rows, "status": self._status(types, rows)}
 
     def _status(self, types: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
         if any(row["label"] == EFFECT for row in rows):
@@ -270,36 +268,40 @@ class SideEffects(TrainablePipe):
 
     def probabilities(self, judged: Any) -> numpy.ndarray:
         """Calibrate. judged (Judged): of a note. RETURNS (ndarray): Shape (pairs, relations)."""
-        columns = [
-            calibrate(column, self.fitted[label]) if label in self.fitted else column
-            for label, column in zip(self.ends, judged.relations.T)
-        ]
-        return numpy.stack(columns, axis=1) * (judged.relations > 0)
+        fitted, found = self.fitted, numpy.array(judged.relations)
+        columns = [i for i, label in enumerate(self.ends) if label in fitted]
+        if columns:
+            # side by side, each column by its own
+            rules = Platt(*numpy.array([fitted[label] for label in self.ends if label in fitted]).T)
+            found[:, columns] = calibrate(found[:, columns], rules)
+        return found * (judged.relations > 0)
 
     def _least(self) -> List[float]:
-        fitted = self.fitted
-        least = {label: row.threshold for label, row in fitted.items()}
-        return [self.thresholds.get(label, least.get(label, self.threshold)) for label in self.ends]
+        given = self.thresholds
+        least = {label: row.threshold for label, row in self.fitted.items()}
+        return [given.get(label, least.get(label, self.threshold)) for label in self.ends]
 
     def _choose(self, doc: Doc, group: SpanGroup, judged: Any) -> List[Dict[str, Any]]:
         pairs = group.attrs["pairs"]
         if not pairs:
             return []
         found = self.probabilities(judged)
-        names = list(self.ends)
+        names, begins = list(self.ends), begins_of(doc)
         # relations with different thresholds compare by how far above its own each is
         above = found / numpy.maximum(self._least(), 1e-6)
         best = above.argmax(axis=1)
-        rows = []
+        rows: List[Dict[str, Any]] = []
         for i in numpy.flatnonzero(above.max(axis=1) >= 1.0).tolist():
             label = names[best[i]]
             head, tail = pairs[i]
             row = {"head": head, "tail": tail, "label": label, "score": float(found[i, best[i]])}
             if label == EFFECT:
+                ends = [group[head].start, group[tail].start]
                 row |= self._say(judged, i, group.attrs["types"][tail])
-                row |= evidence_of(doc, group[head], group[tail], judged.focus[i])
+                row |= evidence_of(begins, ends, judged.focus[i])
             rows.append(row)
-        return once_a_statement(rows, [span.text.lower() for span in group], self.once)
+        asked = {row[end] for row in rows if row["label"] in self.once for end in ("head", "tail")}
+        return once_a_statement(rows, {i: group[i].text.lower() for i in asked}, self.once)
 
     def _say(self, judged: Any, pair: int, effect: str) -> Dict[str, str]:
         # what has relations of its own is no problem: a test is there or not by its value
