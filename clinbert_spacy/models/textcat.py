@@ -169,9 +169,34 @@ def judge(model: Model, docs: List[Doc]) -> List[Passages]:
     vectors = [model.ops.alloc2f(0, 0)] * len(docs)
     if any(map(len, docs)):  # a listener needs words
         vectors = model.get_ref("tok2vec").predict(docs)
-    shim._model.eval()
+    asked = _ask(model, docs)
+    note = asked["note"]
+    shape = (len(docs), model.get_dim("nO"))
+    if not len(note):
+        empty = numpy.zeros((0, shape[1]), dtype="float32")
+        whole = numpy.zeros(shape, dtype="float32")
+        return [Passages([], empty, empty, row) for row in whole]
+    rows = xp2torch(join_rows(model.ops, vectors), device=shim.device)
+    found = _judge_passages(model, *_tensors(shim, rows, asked), shape[0])
+    edges = numpy.searchsorted(note, numpy.arange(1, len(docs)))
+    scores, without = (numpy.split(part, edges) for part in found[:2])
+    return [Passages(*row) for row in zip(asked["ranges"], scores, without, found[2])]
+
+
+def _judge_passages(
+    model: Model, tokens: torch.Tensor, arrays: Dict[str, torch.Tensor], n_notes: int
+) -> Tuple[NDArray, NDArray, NDArray]:
+    """Scores of passages, and probabilities of their notes without each and of notes."""
+    net = cast(HeadShim, model.shims[0])._model.eval()
     with torch.inference_mode():
-        return [_judge_one(model, doc, rows) for doc, rows in zip(docs, vectors)]
+        vectors, scores = net.read(tokens, arrays)
+        combined = (
+            net.leave_out(vectors, scores, arrays["note"]),
+            net.combine(vectors, scores, arrays["note"], n_notes),
+        )
+        found = [net.probabilities(one).cpu().numpy() for one in combined]
+    without, whole = (calibrate_classes(one, model.attrs["rules"]) for one in found)
+    return scores.float().cpu().numpy(), without, whole
 
 
 def decide_all(
@@ -221,28 +246,6 @@ def explain(model: Model, doc: Doc, number: int) -> Callable[[torch.Tensor], tor
     return score
 
 
-def _judge_one(model: Model, doc: Doc, rows: Floats2d) -> Passages:
-    shim = cast(HeadShim, model.shims[0])
-    asked = _ask(model, [doc])
-    net, ranges = shim._model, asked["ranges"][0]
-    if not ranges:
-        empty = numpy.zeros((0, model.get_dim("nO")), dtype="float32")
-        return Passages([], empty, empty, numpy.zeros(model.get_dim("nO"), dtype="float32"))
-    tokens, arrays = _tensors(shim, xp2torch(rows, device=shim.device), asked)
-    read, scores = net.read(tokens, arrays)
-    note = arrays["note"]
-    whole = net.combine(read, scores, note, 1)
-    left = torch.ones(len(ranges), dtype=torch.bool, device=shim.device)
-    without: Any = []
-    for i in range(len(ranges)):
-        left[i] = False
-        without.append(net.combine(read[left], scores[left], note[left], 1))
-        left[i] = True
-    without, whole = (net.probabilities(one).cpu().numpy() for one in (torch.cat(without), whole))
-    found = [calibrate_classes(one, model.attrs["rules"]) for one in (without, whole)]
-    return Passages(ranges, scores.float().cpu().numpy(), found[0], found[1][0])
-
-
 def _ask(model: Model, docs: List[Doc]) -> Dict[str, Any]:
     """Tokens that are in passages (`token`), the passage of each, and the note of each passage."""
     ranges = [model.attrs["cut"](doc) for doc in docs]
@@ -250,14 +253,25 @@ def _ask(model: Model, docs: List[Doc]) -> Dict[str, Any]:
     spans = [(a + at, b + at) for found, at in zip(ranges, starts.tolist()) for a, b in found]
     tokens = [numpy.arange(a, b) for a, b in spans]
     none = numpy.zeros(0, dtype="int64")
-    texts = [doc[a:b].text for doc, found in zip(docs, ranges) for a, b in found]
+    buckets = model.attrs["n_grams"]
     return {
-        **(hash_grams(texts, model.attrs["n_grams"]) if model.attrs["n_grams"] else {}),
+        **(hash_grams(_texts(docs, ranges), buckets) if buckets else {}),
         "ranges": ranges,
         "token": numpy.concatenate([none, *tokens]),
         "passage": numpy.repeat(numpy.arange(len(spans)), [b - a for a, b in spans]),
         "note": numpy.repeat(numpy.arange(len(docs)), [len(found) for found in ranges]),
     }
+
+
+def _texts(docs: Sequence[Doc], ranges: Sequence[Ranges]) -> List[str]:
+    """Texts of passages, as spans have them: of the note's text, which is joined once."""
+    found = []
+    for doc, passages in zip(docs, ranges):
+        text = doc.text if passages else ""
+        for start, end in passages:
+            last = doc[end - 1]
+            found.append(text[doc[start].idx : last.idx + len(last)])
+    return found
 
 
 def _tensors(
@@ -268,4 +282,6 @@ def _tensors(
         for name, array in asked.items()
         if name != "ranges"
     }
-    return rows[arrays.pop("token")], arrays
+    token = arrays.pop("token")
+    in_order = len(token) == len(rows) and bool((numpy.diff(asked["token"]) == 1).all())
+    return (rows if in_order else rows[token]), arrays
