@@ -122,11 +122,15 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[Floats2d, Ca
         zeros = [model.ops.alloc2f(*vector.shape) for vector in vectors]
         nothing = model.ops.alloc2f(len(docs), model.get_dim("nO"))
         return nothing, lambda _: backprop_vectors(zeros)
-    rows = join_rows(model.ops, vectors)
-    inputs = xp2torch(rows, requires_grad=is_train, device=shim.device)
     shim._model.train(is_train)
-    with torch.enable_grad() if is_train else torch.inference_mode():
-        output = shim._model(*_tensors(shim, inputs, asked), len(docs))
+    if is_train:
+        rows = join_rows(model.ops, vectors)
+        inputs = xp2torch(rows, requires_grad=True, device=shim.device)
+        with torch.enable_grad():
+            output = shim._model(*_tensors(shim, inputs, asked), len(docs))
+    else:
+        with torch.inference_mode():
+            output = shim._model(*_read_tensors(model, vectors, asked), len(docs))
 
     def backprop(d_scores: Floats2d) -> List[Doc]:
         difference = xp2torch(d_scores, device=shim.device)
@@ -176,8 +180,7 @@ def judge(model: Model, docs: List[Doc]) -> List[Passages]:
         empty = numpy.zeros((0, shape[1]), dtype="float32")
         whole = numpy.zeros(shape, dtype="float32")
         return [Passages([], empty, empty, row) for row in whole]
-    rows = xp2torch(join_rows(model.ops, vectors), device=shim.device)
-    found = _judge_passages(model, *_tensors(shim, rows, asked), shape[0])
+    found = _judge_passages(model, *_read_tensors(model, vectors, asked), shape[0])
     edges = numpy.searchsorted(note, numpy.arange(1, len(docs)))
     scores, without = (numpy.split(part, edges) for part in found[:2])
     return [Passages(*row) for row in zip(asked["ranges"], scores, without, found[2])]
@@ -253,25 +256,14 @@ def _ask(model: Model, docs: List[Doc]) -> Dict[str, Any]:
     spans = [(a + at, b + at) for found, at in zip(ranges, starts.tolist()) for a, b in found]
     tokens = [numpy.arange(a, b) for a, b in spans]
     none = numpy.zeros(0, dtype="int64")
-    buckets = model.attrs["n_grams"]
+    texts = [doc[a:b].text for doc, found in zip(docs, ranges) for a, b in found]
     return {
-        **(hash_grams(_texts(docs, ranges), buckets) if buckets else {}),
+        **(hash_grams(texts, model.attrs["n_grams"]) if model.attrs["n_grams"] else {}),
         "ranges": ranges,
         "token": numpy.concatenate([none, *tokens]),
         "passage": numpy.repeat(numpy.arange(len(spans)), [b - a for a, b in spans]),
         "note": numpy.repeat(numpy.arange(len(docs)), [len(found) for found in ranges]),
     }
-
-
-def _texts(docs: Sequence[Doc], ranges: Sequence[Ranges]) -> List[str]:
-    """Texts of passages, as spans have them: of the note's text, which is joined once."""
-    found = []
-    for doc, passages in zip(docs, ranges):
-        text = doc.text if passages else ""
-        for start, end in passages:
-            last = doc[end - 1]
-            found.append(text[doc[start].idx : last.idx + len(last)])
-    return found
 
 
 def _tensors(
@@ -282,6 +274,18 @@ def _tensors(
         for name, array in asked.items()
         if name != "ranges"
     }
-    token = arrays.pop("token")
-    in_order = len(token) == len(rows) and bool((numpy.diff(asked["token"]) == 1).all())
-    return (rows if in_order else rows[token]), arrays
+    return rows[arrays.pop("token")], arrays
+
+
+def _read_tensors(
+    model: Model, vectors: Sequence[Floats2d], asked: Dict[str, Any]
+) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
+    """What `_tensors` gives, without the tokens that are in no passage on the way."""
+    shim = cast(HeadShim, model.shims[0])
+    rows = [
+        vector[a:b] for vector, found in zip(vectors, asked["ranges"]) for a, b in found
+    ]
+    tokens = xp2torch(model.ops.xp.concatenate(rows), device=shim.device)
+    device = shim.device
+    names = ("grams", "begins", "passage", "note")
+    return tokens, {n: torch.from_numpy(asked[n]).to(device) for n in names if n in asked}
