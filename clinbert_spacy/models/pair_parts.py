@@ -68,9 +68,7 @@ def parts_of(arrays: Arrays, pairs: Arrays) -> Iterator[Arrays]:
 def _columns(edges: NDArray, bounds: NDArray) -> Tuple[NDArray, "_Places"]:
     """Tokens of any window of a part, and the way from the batch's numbers to theirs."""
     low, n = edges.min(), edges.max() - edges.min() + 1
-    opened, closed = (
-        numpy.bincount((bounds[:, i::2] - low).ravel(), minlength=n) for i in (0, 1)
-    )
+    opened, closed = (numpy.bincount((bounds[:, i::2] - low).ravel(), minlength=n) for i in (0, 1))
     shown = numpy.cumsum(opened - closed) > 0
     return numpy.flatnonzero(shown) + low, _Places(low, numpy.cumsum(shown) - shown)
 

@@ -141,9 +141,7 @@ def _bounded(
     return {"bounds": bounds + shift, "starts": starts + shift, "ends": ends + shift}
 
 
-def _bounds(
-    starts: NDArray, ends: NDArray, head: NDArray, tail: NDArray, length: int
-) -> NDArray:
+def _bounds(starts: NDArray, ends: NDArray, head: NDArray, tail: NDArray, length: int) -> NDArray:
     """Two ranges of tokens that are a pair's window. RETURNS (NDArray): Shape (pairs, 4).
 
     What stands between entities far apart keeps its two ends.
@@ -176,7 +174,8 @@ def _windows(
     mask = token < last
     token = numpy.where(mask, token, 0)
     role = find_roles(
-        token, *([edge[one][:, None] for edge in (starts, ends)] for one in (head, tail, left, right))
+        token,
+        *([edge[one][:, None] for edge in (starts, ends)] for one in (head, tail, left, right)),
     )
     return token, mask, role + ROLES * backward[:, None]
 

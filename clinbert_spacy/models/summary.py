@@ -119,7 +119,8 @@ def _ask(docs: Sequence[Doc]) -> Tuple[List[int], Dict[str, NDArray]]:
 
 
 def _features(group: Any, sizes: Sequence[int]) -> NDArray:
-    """What is known of a note's sentences of so many tokens. RETURNS (NDArray): Shape (sentences, kinds + places)."""
+    """What is known of a note's sentences of so many tokens. RETURNS (NDArray): Shape (sentences,
+    kinds + places)."""
     n = len(group)
     told = numpy.array(group.attrs["told"], dtype="float32")
     if told.shape != (n, N_KINDS):

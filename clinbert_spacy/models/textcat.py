@@ -169,7 +169,6 @@ def judge(model: Model, docs: List[Doc]) -> List[Passages]:
         has read.
     RETURNS (List[Passages]): One a note.
     """
-    shim = cast(HeadShim, model.shims[0])
     vectors = [model.ops.alloc2f(0, 0)] * len(docs)
     if any(map(len, docs)):  # a listener needs words
         vectors = model.get_ref("tok2vec").predict(docs)
@@ -282,9 +281,7 @@ def _read_tensors(
 ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
     """What `_tensors` gives, without the tokens that are in no passage on the way."""
     shim = cast(HeadShim, model.shims[0])
-    rows = [
-        vector[a:b] for vector, found in zip(vectors, asked["ranges"]) for a, b in found
-    ]
+    rows = [vector[a:b] for vector, found in zip(vectors, asked["ranges"]) for a, b in found]
     tokens = xp2torch(model.ops.xp.concatenate(rows), device=shim.device)
     device = shim.device
     names = ("grams", "begins", "passage", "note")

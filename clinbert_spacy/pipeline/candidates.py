@@ -100,9 +100,7 @@ def sentence_numbers(doc: Doc) -> NDArray[numpy.int64]:
     return numpy.cumsum(doc.to_array([SENT_START]).ravel() == 1)
 
 
-def pair_up(
-    doc: Doc, entities: Sequence[Typed], relations: Ends, window: int, most: int
-) -> Pairs:
+def pair_up(doc: Doc, entities: Sequence[Typed], relations: Ends, window: int, most: int) -> Pairs:
     """Pair entities.
 
     doc (Doc): a note with sentences. entities (Sequence[Typed]): in order of their starts.
@@ -192,7 +190,8 @@ def once_a_statement(
     """Keep one pair a statement: of mentions of the same words joined to one mention, the best.
 
     rows (Sequence[Mapping]): relations of a note: head, tail, label, score.
-    words (Mapping[int, str]): of its entities, by number. labels (Sequence[str]): relations of which one is kept.
+    words (Mapping[int, str]): of its entities, by number. labels (Sequence[str]): relations of
+        which one is kept.
     RETURNS (List[Mapping]): those kept, in order; equally good ones stay.
     """
     best: Dict[Tuple[str, str, int], float] = {}

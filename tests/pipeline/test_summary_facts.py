@@ -2,7 +2,6 @@
 
 import numpy
 import pytest
-import spacy
 
 from clinbert_spacy.attributes import ASSERTION_KEY, RELATIONS_KEY
 from clinbert_spacy.attributes.told import words_of
@@ -115,8 +114,10 @@ def test_statuses_of_drugs(status, expected):
 
 
 def test_two_changes_of_a_drug_are_two_facts():
-    doc = lay("Aspirin stopped.\nLater aspirin restarted.\nStopped ASPIRIN, see above.",
-              [drug("Aspirin", "stopped"), drug("aspirin", "started"), drug("ASPIRIN", "stopped")])
+    doc = lay(
+        "Aspirin stopped.\nLater aspirin restarted.\nStopped ASPIRIN, see above.",
+        [drug("Aspirin", "stopped"), drug("aspirin", "started"), drug("ASPIRIN", "stopped")],
+    )
     assert told(doc) == [("changed", "aspirin", "stopped", [0]),
                          ("changed", "aspirin", "started", [1]),
                          ("changed", "aspirin", "stopped", [2])]  # fmt: skip
