@@ -54,7 +54,10 @@ def of_others(doc: Doc) -> Set[Tuple[int, int]]:
 
     doc (Doc): A note. RETURNS (Set[Tuple[int, int]]): Their tokens.
     """
-    return {(s.start, s.end) for s, values, _ in judged(doc) if not is_patient(values)}
+    group = doc.spans.get(ASSERTION_KEY)
+    values = group.attrs.get("values", []) if group is not None else []
+    spans = [group[i] for i, row in enumerate(values) if not is_patient(row)]
+    return {(span.start, span.end) for span in spans}
 
 
 def is_listed(effect: SideEffect) -> bool:

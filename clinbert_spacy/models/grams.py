@@ -2,7 +2,7 @@
 
 import zlib
 from functools import lru_cache
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence
 
 import numpy
 from numpy.typing import NDArray
@@ -17,21 +17,21 @@ def hash_grams(texts: Sequence[str], n_buckets: int) -> Dict[str, NDArray[numpy.
     RETURNS (Dict[str, NDArray]): `grams`, those of all texts, and `begins`, where those of each
         begin. Shape (grams,) and (texts,).
     """
-    found = [
-        [code % n_buckets for word in text.lower().split() for code in _codes(word)]
-        for text in texts
-    ]
-    sizes = [len(one) for one in found]
-    flat = [number for one in found for number in one]
-    begins = numpy.cumsum([0, *sizes])[:-1]
-    return {"grams": numpy.array(flat, dtype="int64"), "begins": begins.astype("int64")}
+    words = [text.lower().split() for text in texts]
+    codes = [_codes(word) for one in words for word in one]
+    flat = numpy.concatenate([numpy.zeros(0, dtype="int64"), *codes]) % n_buckets
+    # before each word, and of these what stands before the first of each text
+    before = numpy.cumsum([0, *map(len, codes)])
+    first = numpy.cumsum([0, *map(len, words)])[:-1]
+    return {"grams": flat, "begins": before[first].astype("int64")}
 
 
 @lru_cache(maxsize=100_000)
-def _codes(word: str) -> Tuple[int, ...]:
+def _codes(word: str) -> NDArray[numpy.int64]:
     """The same in every process, unlike hash()."""
     marked = f"<{word}>"
     runs: List[str] = [
         marked[i : i + size] for size in SIZES for i in range(len(marked) - size + 1)
     ]
-    return tuple(zlib.crc32(run.encode("utf8", "surrogatepass")) for run in (word, *runs))
+    found = [zlib.crc32(run.encode("utf8", "surrogatepass")) for run in (word, *runs)]
+    return numpy.array(found, dtype="int64")

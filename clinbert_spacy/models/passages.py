@@ -1,7 +1,7 @@
 """What a note is cut into before it is classified: passages of text, or problems."""
 
 from functools import partial
-from typing import Callable, Collection, List, Tuple
+from typing import Callable, Collection, List, Mapping, Tuple
 
 from spacy.tokens import Doc
 
@@ -78,7 +78,12 @@ def find_problems(doc: Doc, said: Collection[str]) -> Ranges:
                 "annotating_components in training)."
             )
         return []
+    kept = [group[i] for i, v in enumerate(group.attrs["values"]) if _is_said(v, said)]
+    return sorted({(span.start, span.end) for span in kept})
+
+
+def _is_said(values: Mapping[str, str], said: Collection[str]) -> bool:
     # in one word what somebody other than family has is "present"
-    rows = [row for row in zip(group, group.attrs["values"]) if row[1].get("presence")]
-    kept = [(s, v) for s, v in rows if v.get("experiencer") != "other" and in_one_word(v) in said]
-    return sorted({(span.start, span.end) for span, _ in kept})
+    if not values.get("presence") or values.get("experiencer") == "other":
+        return False
+    return in_one_word(values) in said

@@ -1,5 +1,6 @@
 """Candidate pairs as arrays: windows of tokens, roles, distances, sections, what is said."""
 
+from itertools import chain
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy
@@ -8,7 +9,8 @@ from spacy.attrs import IS_PUNCT, IS_SPACE, SENT_START
 from spacy.tokens import Doc, Span
 
 from ..attributes import AXES, RELATIONS_KEY
-from ..nets.relations import BEFORE, BEHIND, BETWEEN, HEAD, ROLES, TAIL
+from ..nets.relations import ROLES
+from .pair_parts import find_roles
 
 Arrays = Dict[str, NDArray]
 # Tokens between two entities, and other entities there, that get a number of their own.
@@ -18,6 +20,11 @@ SENTENCES = 2
 # Tokens to either side of a pair, and of what stands between them at each end.
 REACH, MIDDLE = 12, 24
 VALUES = ("", *(f"{axis}={value}" for axis, values in AXES.items() for value in values))
+NUMBERS = {value: number for number, value in enumerate(VALUES)}
+# Columns of `_buckets` that depend on one end of a pair alone.
+BY_DRUG = [8 + i for i, axis in enumerate(AXES) if axis == "drug_status"]
+OF_HEAD = (2, 6, *BY_DRUG)
+OF_TAIL = (3, 7, *(8 + i for i in range(len(AXES)) if 8 + i not in BY_DRUG))
 N_ROLES = 2 * ROLES
 
 
@@ -48,12 +55,18 @@ def table_sizes(sections: Sequence[str], n_labels: int) -> List[int]:
 
 
 def ask(
-    docs: Sequence[Doc], sections: Sequence[str], labels: Sequence[str], n_relations: int
+    docs: Sequence[Doc],
+    sections: Sequence[str],
+    labels: Sequence[str],
+    n_relations: int,
+    windows: bool = True,
 ) -> Questions:
     """Turn the pairs that `clinbert_side_effects` wrote on Docs into arrays.
 
     docs (Sequence[Doc]): notes with the group `clinbert_relations`. sections (Sequence[str]): names
     of sections. labels (Sequence[str]): labels of entities. n_relations (int): of relations.
+    windows (bool): lay out the window of each pair; or say in `bounds` (pairs, 4) from where to
+        where it goes, twice, and in `starts` and `ends` the places of entities, for `pair_parts`.
     RETURNS (Questions): the questions.
     """
     counts: List[int] = []
@@ -67,12 +80,15 @@ def ask(
         counts.append(len(pairs))
         shifts.append(shift)
         spans = list(group) if pairs else []
-        places = _places(doc, spans, group.attrs["types"] if spans else [], labels)
-        arrays = {"place": places, "breaks": _breaks(doc)}
-        words = ~doc.to_array([IS_PUNCT, IS_SPACE]).any(axis=1)
-        arrays |= {"sentence": sentence_numbers(doc), "word": words}
+        columns = doc.to_array([SENT_START, IS_PUNCT, IS_SPACE]).T
+        breaks, words = (columns[0] == 1).astype("int64"), ~columns[1:].any(axis=0)
+        arrays = {"place": numpy.zeros_like(breaks), "breaks": breaks, "word": words}
+        arrays["sentence"] = breaks.cumsum()
         if pairs:
-            arrays |= _ask_note(doc, spans, group.attrs, sections, labels, shift, entities)
+            note = (arrays["sentence"], spans, group.attrs, sections, labels)
+            arrays |= _ask_note(*note, shift, entities, windows)
+            types = 1 + numpy.array([labels.index(label) for label in group.attrs["types"]])
+            arrays["place"][arrays["members"] - shift] = types[arrays["owner"] - entities]
             allowed.append(_allowed(group.attrs["allowed"], n_relations))
             entities += len(spans)
         notes.append(arrays)
@@ -85,17 +101,19 @@ def ask(
 
 
 def _ask_note(
-    doc: Doc,
+    sentence: NDArray,
     spans: Sequence[Span],
     attrs: Mapping[str, Any],
     sections: Sequence[str],
     labels: Sequence[str],
     shift: int,
     first: int,
+    windows: bool,
 ) -> Arrays:
-    starts, ends = (numpy.array([getattr(s, end) for s in spans]) for end in ("start", "end"))
+    starts, ends = numpy.array([(s.start, s.end) for s in spans], dtype="int64").T
     head, tail = numpy.array(attrs["pairs"], dtype="int64").T
-    window, mask, role = _windows(starts, ends, head, tail, len(doc))
+    places = (starts, ends, head, tail)
+    laid = _laid_out if windows else _bounded
     lengths = ends - starts
     owner = numpy.repeat(numpy.arange(len(spans)), lengths)
     within = numpy.arange(lengths.sum()) - numpy.repeat(numpy.cumsum(lengths) - lengths, lengths)
@@ -104,21 +122,29 @@ def _ask_note(
         "owner": owner + first,
         "head": head + first,
         "tail": tail + first,
-        "window": numpy.where(mask, window + shift, 0),
-        "mask": mask,
-        "role": role,
-        "buckets": _buckets(doc, starts, ends, head, tail, attrs, sections, labels),
+        "buckets": _buckets(sentence[starts], *places, attrs, sections, labels),
+        **laid(*places, len(sentence), shift),
     }
 
 
-def _windows(
-    starts: NDArray, ends: NDArray, head: NDArray, tail: NDArray, length: int
-) -> Tuple[NDArray, NDArray, NDArray]:
-    """Tokens around and between pairs, which of them are there, and their roles.
+def _laid_out(
+    starts: NDArray, ends: NDArray, head: NDArray, tail: NDArray, length: int, shift: int
+) -> Arrays:
+    window, mask, role = _windows(starts, ends, head, tail, length)
+    return {"window": numpy.where(mask, window + shift, 0), "mask": mask, "role": role}
+
+
+def _bounded(
+    starts: NDArray, ends: NDArray, head: NDArray, tail: NDArray, length: int, shift: int
+) -> Arrays:
+    bounds = _bounds(starts, ends, head, tail, length)
+    return {"bounds": bounds + shift, "starts": starts + shift, "ends": ends + shift}
+
+
+def _bounds(starts: NDArray, ends: NDArray, head: NDArray, tail: NDArray, length: int) -> NDArray:
+    """Two ranges of tokens that are a pair's window. RETURNS (NDArray): Shape (pairs, 4).
 
     What stands between entities far apart keeps its two ends.
-
-    RETURNS (Tuple[NDArray, NDArray, NDArray]): Shape (pairs, longest window) each.
     """
     backward = starts[head] > starts[tail]
     left, right = numpy.where(backward, tail, head), numpy.where(backward, head, tail)
@@ -128,24 +154,34 @@ def _windows(
     skip_from = numpy.minimum(ends[left], starts[left] + MIDDLE) + MIDDLE
     skip_to = numpy.maximum(starts[right] - MIDDLE, skip_from)
     last = numpy.minimum(last, numpy.maximum(starts[right] + MIDDLE, ends[left]) + REACH)
-    skipped = numpy.maximum(skip_to - skip_from, 0)[:, None]
-    step = numpy.arange(int((last - first - skipped[:, 0]).max()))
-    token = first[:, None] + step
-    token = numpy.where(token >= skip_from[:, None], token + skipped, token)
-    mask = token < last[:, None]
+    edges = (first, numpy.minimum(skip_from, last), numpy.minimum(skip_to, last), last)
+    return numpy.stack(edges, axis=1)
+
+
+def _windows(
+    starts: NDArray, ends: NDArray, head: NDArray, tail: NDArray, length: int
+) -> Tuple[NDArray, NDArray, NDArray]:
+    """Tokens around and between pairs, which of them are there, and their roles.
+
+    RETURNS (Tuple[NDArray, NDArray, NDArray]): Shape (pairs, longest window) each.
+    """
+    first, skip_from, skip_to, last = _bounds(starts, ends, head, tail, length).T[:, :, None]
+    backward = starts[head] > starts[tail]
+    left, right = numpy.where(backward, tail, head), numpy.where(backward, head, tail)
+    skipped = skip_to - skip_from
+    token = first + numpy.arange(int((last - first - skipped).max()))
+    token = numpy.where(token >= skip_from, token + skipped, token)
+    mask = token < last
     token = numpy.where(mask, token, 0)
-    within = [
-        (token >= starts[one][:, None]) & (token < ends[one][:, None]) for one in (head, tail)
-    ]
-    role = numpy.full(token.shape, BETWEEN)
-    role[token < starts[left][:, None]] = BEFORE
-    role[token >= ends[right][:, None]] = BEHIND
-    role[within[1]], role[within[0]] = TAIL, HEAD
+    role = find_roles(
+        token,
+        *([edge[one][:, None] for edge in (starts, ends)] for one in (head, tail, left, right)),
+    )
     return token, mask, role + ROLES * backward[:, None]
 
 
 def _buckets(
-    doc: Doc,
+    sentence: NDArray,
     starts: NDArray,
     ends: NDArray,
     head: NDArray,
@@ -154,11 +190,11 @@ def _buckets(
     sections: Sequence[str],
     labels: Sequence[str],
 ) -> NDArray:
-    """(pairs, features): numbers into the tables whose sizes `table_sizes` gives."""
+    """(pairs, features): numbers into the tables whose sizes `table_sizes` gives, from the
+    sentence, the start and the end of entities and the entities of pairs."""
     types = numpy.array([1 + labels.index(label) for label in attrs["types"]])
     number = {name: i + 1 for i, name in enumerate(sections)}
     section = numpy.array([number.get(name, 0) for name in attrs["sections"]])
-    sentence = sentence_numbers(doc)[starts]
     forward = starts[head] <= starts[tail]
     gap = numpy.maximum(starts[tail] - ends[head], starts[head] - ends[tail])
     gaps = numpy.searchsorted(GAPS, numpy.maximum(gap, 0)) + (len(GAPS) + 1) * forward
@@ -166,7 +202,7 @@ def _buckets(
     low, high = numpy.minimum(head, tail), numpy.maximum(head, tail)
     others = [_count_between(types, types[one], low, high) for one in (head, tail)]
     said = [
-        numpy.array([VALUES.index(f"{a}={v[a]}") if a in v else 0 for v in attrs["values"]])
+        numpy.array([NUMBERS[f"{a}={v[a]}"] if a in v else 0 for v in attrs["values"]])
         for a in AXES
     ]
     ends_said = [one[tail] if axis != "drug_status" else one[head] for axis, one in zip(AXES, said)]
@@ -181,28 +217,10 @@ def _count_between(types: NDArray, wanted: NDArray, low: NDArray, high: NDArray)
     return numpy.searchsorted(COUNTS, sums[high - 1, wanted] - sums[low, wanted])
 
 
-def _places(
-    doc: Doc, spans: Sequence[Span], types: Sequence[str], labels: Sequence[str]
-) -> NDArray:
-    places = numpy.zeros(len(doc), dtype="int64")
-    for span, label in zip(spans, types):
-        places[span.start : span.end] = 1 + labels.index(label)
-    return places
-
-
-def sentence_numbers(doc: Doc) -> NDArray[numpy.int64]:
-    """Number the sentence of each token. RETURNS (NDArray): Shape (tokens,)."""
-    return numpy.cumsum(_breaks(doc))
-
-
-def _breaks(doc: Doc) -> NDArray:
-    return (doc.to_array([SENT_START]).ravel() == 1).astype("int64")
-
-
 def _allowed(rows: Sequence[Sequence[int]], n_relations: int) -> NDArray[numpy.bool_]:
     table = numpy.zeros((len(rows), n_relations), dtype=bool)
-    for i, row in enumerate(rows):
-        table[i, list(row)] = True
+    columns = numpy.fromiter(chain.from_iterable(rows), dtype="int64")
+    table[numpy.repeat(numpy.arange(len(rows)), list(map(len, rows))), columns] = True
     return table
 
 

@@ -1,6 +1,6 @@
 """`clinbert.RelationClassifier.v1`: pairs of entities to relations, causality and kind."""
 
-from typing import Any, Callable, List, NamedTuple, Tuple, cast
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple, cast
 
 import numpy
 import torch
@@ -10,11 +10,13 @@ from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d
 
 from ..attributes import CAUSALITIES, KINDS, PRIORITY
+from ..nets.pair_reader import PairReader
 from ..nets.relations import RelationNet
 from .assertion import value_weights
 from .batch import join_rows, split_rows
 from .headings import section_names
-from .relation_features import N_ROLES, Questions, ask, table_sizes
+from .pair_parts import Arrays, known_of_ends, parts_of
+from .relation_features import N_ROLES, OF_HEAD, OF_TAIL, Questions, ask, table_sizes
 from .shims import HeadShim
 
 UNKNOWN = -1
@@ -125,24 +127,50 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[PairScores, 
     shim = _checked(model)
     names, labels = model.attrs["relations"], model.attrs["labels"]
     vectors, backprop_vectors = model.get_ref("tok2vec")(docs, is_train)
-    asked = ask(docs, section_names(), labels, len(names))
+    asked = ask(docs, section_names(), labels, len(names), windows=is_train)
     if not asked.arrays:
         none = model.ops.alloc2f(0, len(names) + sum(map(len, SAID)))
         zeros = [model.ops.alloc2f(*vector.shape) for vector in vectors]
         found = PairScores(asked.counts, none, asked.allowed, numpy.zeros(0, dtype="int64"))
         return found, lambda _: backprop_vectors(zeros)
     inputs = xp2torch(join_rows(model.ops, vectors), requires_grad=is_train, device=shim.device)
-    arrays = {name: torch.from_numpy(a).to(shim.device) for name, a in asked.arrays.items()}
     shim._model.train(is_train)
-    with torch.enable_grad() if is_train else torch.inference_mode():
-        output, shares = shim._model(inputs, arrays)
+    if is_train:
+        with torch.enable_grad():
+            output, shares = shim._model(inputs, _to_device(shim.device, asked.arrays))
+        focus = _focus(asked, shares)
+    else:
+        output, tokens = _read(shim, inputs, asked.arrays)
+        focus = _in_notes(asked, tokens)
 
     def backprop(d_scores: Floats2d) -> List[Doc]:
         torch.autograd.backward([output], [xp2torch(d_scores, device=shim.device)])
         return backprop_vectors(split_rows(model.ops, torch2xp(inputs.grad), vectors))
 
-    scores = torch2xp(output.detach())
-    return PairScores(asked.counts, scores, asked.allowed, _focus(asked, shares)), backprop
+    return PairScores(asked.counts, torch2xp(output.detach()), asked.allowed, focus), backprop
+
+
+def _to_device(device: torch.device, arrays: Arrays) -> Dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+
+
+def _read(
+    shim: HeadShim, inputs: torch.Tensor, arrays: Arrays
+) -> Tuple[torch.Tensor, NDArray[numpy.int64]]:
+    """Scores of all pairs, and the token of the batch that counted most for each, -1 for none."""
+    ends, pairs = known_of_ends(arrays, shim.cfg["sizes"], OF_HEAD, OF_TAIL)
+    device = shim.device
+    with torch.inference_mode():
+        reader = PairReader(shim._model, inputs, _to_device(device, ends))
+        parts = (_to_device(device, part) for part in parts_of(arrays, pairs))
+        scores, focus = reader.read(parts)
+    return scores, focus.cpu().numpy()
+
+
+def _in_notes(asked: Questions, tokens: NDArray) -> NDArray[numpy.int64]:
+    """Tokens of pairs counted from the start of their notes; -1 stays."""
+    inside = tokens - numpy.repeat(asked.shifts, asked.counts)
+    return numpy.where(tokens >= 0, inside, -1)
 
 
 def _focus(asked: Questions, shares: torch.Tensor) -> NDArray[numpy.int64]:
@@ -159,8 +187,7 @@ def _focus(asked: Questions, shares: torch.Tensor) -> NDArray[numpy.int64]:
     weights = numpy.where(free, shares.detach().float().cpu().numpy(), -1.0)
     best = weights.argmax(1)
     rows = numpy.arange(len(best))
-    tokens = window[rows, best] - numpy.repeat(asked.shifts, asked.counts)
-    return numpy.where(weights[rows, best] > 0.0, tokens, -1)
+    return _in_notes(asked, numpy.where(weights[rows, best] > 0.0, window[rows, best], -1))
 
 
 def _checked(model: Model) -> HeadShim:
@@ -248,6 +275,6 @@ def explain(
     asked = ask([doc], section_names(), labels, len(names)).arrays
     # of all pairs this one alone is judged; the entities and tokens are those of the note
     rows = {name: asked[name][pair : pair + 1] for name in OF_PAIRS}
-    arrays = {name: torch.from_numpy(a).to(shim.device) for name, a in {**asked, **rows}.items()}
+    arrays = _to_device(shim.device, {**asked, **rows})
     shim._model.eval()
     return lambda vectors: shim._model(vectors, arrays)[0][0, relation]

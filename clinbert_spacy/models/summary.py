@@ -91,22 +91,15 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[SentenceScor
     asked = {name: torch.from_numpy(array).to(shim.device) for name, array in arrays.items()}
     shim._model.train(is_train)
     with torch.enable_grad() if is_train else torch.inference_mode():
-        output = shim._model(inputs, asked)
+        means = shim._model.means(inputs, asked)
+        output = shim._model.score(means, asked)
 
     def backprop(d_scores: Floats1d) -> List[Doc]:
         torch.autograd.backward([output], [xp2torch(d_scores, device=shim.device)])
         return backprop_vectors(split_rows(model.ops, torch2xp(inputs.grad), vectors))
 
-    means = _means(model, rows, arrays["sentence"], sum(counts))
-    return SentenceScores(counts, torch2xp(output.detach()), means), backprop
-
-
-def _means(model: Model, rows: Floats2d, sentence: NDArray, n: int) -> Floats2d:
-    starts = numpy.searchsorted(sentence, numpy.arange(n))
-    sums = numpy.add.reduceat(model.ops.to_numpy(rows), starts, axis=0)
-    means = sums / numpy.bincount(sentence, minlength=n)[:, None]
-    found: Floats2d = means.astype("float32")
-    return found
+    found = (output.detach(), means.detach().float())
+    return SentenceScores(counts, *map(torch2xp, found)), backprop
 
 
 def _ask(docs: Sequence[Doc]) -> Tuple[List[int], Dict[str, NDArray]]:
@@ -114,18 +107,20 @@ def _ask(docs: Sequence[Doc]) -> Tuple[List[int], Dict[str, NDArray]]:
     groups = [doc.spans[SUMMARY_KEY] for doc in docs]
     counts = [len(group) for group in groups]
     numbers = {name: i + 1 for i, name in enumerate(section_names())}
-    lengths = [len(span) for group in groups for span in group]
+    lengths = [[len(span) for span in group] for group in groups]
+    sizes = [size for found in lengths for size in found]
     sections = [numbers.get(name, 0) for group in groups for name in group.attrs["sections"]]
-    features = [_features(group) for group in groups if len(group)]
+    features = [_features(group, found) for group, found in zip(groups, lengths) if found]
     return counts, {
-        "sentence": numpy.repeat(numpy.arange(len(lengths)), lengths),
+        "sentence": numpy.repeat(numpy.arange(len(sizes)), sizes),
         "section": numpy.array(sections, dtype="int64"),
         "features": numpy.concatenate(features) if features else numpy.zeros((0, 0), "float32"),
     }
 
 
-def _features(group: Any) -> NDArray:
-    """What is known of a note's sentences. RETURNS (NDArray): Shape (sentences, kinds + places)."""
+def _features(group: Any, sizes: Sequence[int]) -> NDArray:
+    """What is known of a note's sentences of so many tokens. RETURNS (NDArray): Shape (sentences,
+    kinds + places)."""
     n = len(group)
     told = numpy.array(group.attrs["told"], dtype="float32")
     if told.shape != (n, N_KINDS):
@@ -135,7 +130,7 @@ def _features(group: Any) -> NDArray:
             "version of clinbert_spacy count them."
         )
     place = numpy.arange(n, dtype="float32")
-    lengths = numpy.array([len(span) for span in group], dtype="float32")
+    lengths = numpy.array(sizes, dtype="float32")
     places = [place / n, 1 / (1 + place), 1 / (n - place), numpy.log1p(lengths) / 4]
     return numpy.concatenate([numpy.log1p(told), numpy.stack(places, 1)], 1).astype("float32")
 

@@ -122,11 +122,15 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[Floats2d, Ca
         zeros = [model.ops.alloc2f(*vector.shape) for vector in vectors]
         nothing = model.ops.alloc2f(len(docs), model.get_dim("nO"))
         return nothing, lambda _: backprop_vectors(zeros)
-    rows = join_rows(model.ops, vectors)
-    inputs = xp2torch(rows, requires_grad=is_train, device=shim.device)
     shim._model.train(is_train)
-    with torch.enable_grad() if is_train else torch.inference_mode():
-        output = shim._model(*_tensors(shim, inputs, asked), len(docs))
+    if is_train:
+        rows = join_rows(model.ops, vectors)
+        inputs = xp2torch(rows, requires_grad=True, device=shim.device)
+        with torch.enable_grad():
+            output = shim._model(*_tensors(shim, inputs, asked), len(docs))
+    else:
+        with torch.inference_mode():
+            output = shim._model(*_read_tensors(model, vectors, asked), len(docs))
 
     def backprop(d_scores: Floats2d) -> List[Doc]:
         difference = xp2torch(d_scores, device=shim.device)
@@ -165,13 +169,36 @@ def judge(model: Model, docs: List[Doc]) -> List[Passages]:
         has read.
     RETURNS (List[Passages]): One a note.
     """
-    shim = cast(HeadShim, model.shims[0])
     vectors = [model.ops.alloc2f(0, 0)] * len(docs)
     if any(map(len, docs)):  # a listener needs words
         vectors = model.get_ref("tok2vec").predict(docs)
-    shim._model.eval()
+    asked = _ask(model, docs)
+    note = asked["note"]
+    shape = (len(docs), model.get_dim("nO"))
+    if not len(note):
+        empty = numpy.zeros((0, shape[1]), dtype="float32")
+        whole = numpy.zeros(shape, dtype="float32")
+        return [Passages([], empty, empty, row) for row in whole]
+    found = _judge_passages(model, *_read_tensors(model, vectors, asked), shape[0])
+    edges = numpy.searchsorted(note, numpy.arange(1, len(docs)))
+    scores, without = (numpy.split(part, edges) for part in found[:2])
+    return [Passages(*row) for row in zip(asked["ranges"], scores, without, found[2])]
+
+
+def _judge_passages(
+    model: Model, tokens: torch.Tensor, arrays: Dict[str, torch.Tensor], n_notes: int
+) -> Tuple[NDArray, NDArray, NDArray]:
+    """Scores of passages, and probabilities of their notes without each and of notes."""
+    net = cast(HeadShim, model.shims[0])._model.eval()
     with torch.inference_mode():
-        return [_judge_one(model, doc, rows) for doc, rows in zip(docs, vectors)]
+        vectors, scores = net.read(tokens, arrays)
+        combined = (
+            net.leave_out(vectors, scores, arrays["note"]),
+            net.combine(vectors, scores, arrays["note"], n_notes),
+        )
+        found = [net.probabilities(one).cpu().numpy() for one in combined]
+    without, whole = (calibrate_classes(one, model.attrs["rules"]) for one in found)
+    return scores.float().cpu().numpy(), without, whole
 
 
 def decide_all(
@@ -221,28 +248,6 @@ def explain(model: Model, doc: Doc, number: int) -> Callable[[torch.Tensor], tor
     return score
 
 
-def _judge_one(model: Model, doc: Doc, rows: Floats2d) -> Passages:
-    shim = cast(HeadShim, model.shims[0])
-    asked = _ask(model, [doc])
-    net, ranges = shim._model, asked["ranges"][0]
-    if not ranges:
-        empty = numpy.zeros((0, model.get_dim("nO")), dtype="float32")
-        return Passages([], empty, empty, numpy.zeros(model.get_dim("nO"), dtype="float32"))
-    tokens, arrays = _tensors(shim, xp2torch(rows, device=shim.device), asked)
-    read, scores = net.read(tokens, arrays)
-    note = arrays["note"]
-    whole = net.combine(read, scores, note, 1)
-    left = torch.ones(len(ranges), dtype=torch.bool, device=shim.device)
-    without: Any = []
-    for i in range(len(ranges)):
-        left[i] = False
-        without.append(net.combine(read[left], scores[left], note[left], 1))
-        left[i] = True
-    without, whole = (net.probabilities(one).cpu().numpy() for one in (torch.cat(without), whole))
-    found = [calibrate_classes(one, model.attrs["rules"]) for one in (without, whole)]
-    return Passages(ranges, scores.float().cpu().numpy(), found[0], found[1][0])
-
-
 def _ask(model: Model, docs: List[Doc]) -> Dict[str, Any]:
     """Tokens that are in passages (`token`), the passage of each, and the note of each passage."""
     ranges = [model.attrs["cut"](doc) for doc in docs]
@@ -269,3 +274,15 @@ def _tensors(
         if name != "ranges"
     }
     return rows[arrays.pop("token")], arrays
+
+
+def _read_tensors(
+    model: Model, vectors: Sequence[Floats2d], asked: Dict[str, Any]
+) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
+    """What `_tensors` gives, without the tokens that are in no passage on the way."""
+    shim = cast(HeadShim, model.shims[0])
+    rows = [vector[a:b] for vector, found in zip(vectors, asked["ranges"]) for a, b in found]
+    tokens = xp2torch(model.ops.xp.concatenate(rows), device=shim.device)
+    device = shim.device
+    names = ("grams", "begins", "passage", "note")
+    return tokens, {n: torch.from_numpy(asked[n]).to(device) for n in names if n in asked}

@@ -58,7 +58,7 @@ class RelationNet(nn.Module):
         token of the window counted."""
         own = self.token(self.dropout(vectors))
         tokens = own + self.place(asked["place"]) + self.breaks(asked["breaks"])
-        entities = _pool(tokens, asked["members"], asked["owner"])
+        entities = pool(tokens, asked["members"], asked["owner"])
         names = ("head", "tail", "window", "mask", "role", "buckets")
         parts = zip(*(asked[name].split(AT_ONCE) for name in names))
         rows = [self._judge(tokens, entities, dict(zip(names, part))) for part in parts]
@@ -86,7 +86,7 @@ ROLES = 5
 BEFORE, HEAD, BETWEEN, TAIL, BEHIND = range(ROLES)
 
 
-def _pool(rows: Tensor, members: Tensor, owner: Tensor) -> Tensor:
+def pool(rows: Tensor, members: Tensor, owner: Tensor) -> Tensor:
     """(E,H) mean of the rows (N,H) that each entity has."""
     count = int(owner.max()) + 1
     sums = rows.new_zeros(count, rows.shape[1]).index_add(0, owner, rows[members])

@@ -36,9 +36,16 @@ class SentenceNet(nn.Module):
     def forward(self, tokens: Tensor, asked: Dict[str, Tensor]) -> Tensor:
         """(S,) scores from token vectors (N,n_in) and, by name, `sentence` (N,) of each token,
         `features` (S,n_features) and `section` (S,) of each sentence."""
-        features, n = asked["features"], len(asked["section"])
-        sums = sum_of_groups(tokens, asked["sentence"], n)
-        mean = sums / count_groups(asked["sentence"], n)
+        return self.score(self.means(tokens, asked), asked)
+
+    def means(self, tokens: Tensor, asked: Dict[str, Tensor]) -> Tensor:
+        """(S,n_in) what `forward` reads of token vectors (N,n_in): the mean of each sentence."""
+        n = len(asked["section"])
+        return sum_of_groups(tokens, asked["sentence"], n) / count_groups(asked["sentence"], n)
+
+    def score(self, mean: Tensor, asked: Dict[str, Tensor]) -> Tensor:
+        """(S,) what `forward` gives, from means of sentences (S,n_in)."""
+        features = asked["features"]
         words = self.words(self.hide(self.norm(mean)))
         joined = torch.relu(torch.cat([words, self.known(features)], 1))
         scores: Tensor = self.output(self.dropout(joined))

@@ -1,6 +1,6 @@
 """Passages of notes to classes of notes. Imports torch alone."""
 
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict, List, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from .assertion import shares_of_groups
 NOTHING = -1e4
 # Each bucket is met seldom: it must learn faster than the rest.
 GRAM_SCALE = 20.0
+# Passages that are combined at once where each is left out by turns.
+AT_ONCE = 8192
 
 
 def sum_of_groups(rows: Tensor, group: Tensor, n_groups: int) -> Tensor:
@@ -48,6 +50,11 @@ def log_odds_of_both(a: Tensor, b: Tensor) -> Tensor:
     """Log odds of p q, from log odds a of p and b of q, all of one shape."""
     neither = torch.stack([torch.zeros_like(a), a, b]).logsumexp(0)
     return a + b - neither
+
+
+def _most(sizes: Tensor) -> List[int]:
+    """Cut rows that stand for so many (P,) others into parts that stand for about AT_ONCE."""
+    return torch.unique_consecutive(sizes.cumsum(0) // AT_ONCE, return_counts=True)[1].tolist()
 
 
 class Aggregator(nn.Module):
@@ -229,6 +236,21 @@ class PassageNet(nn.Module):
         found = self.aggregate(vectors, scores, note, n_notes, self.exclusive)
         there = torch.bincount(note, minlength=n_notes).unsqueeze(1) > 0
         return torch.where(there, found, NOTHING)
+
+    def leave_out(self, vectors: Tensor, scores: Tensor, note: Tensor) -> Tensor:
+        """(P,K) what `combine` gives a passage's note if that passage were not there, from
+        vectors (P,H), scores (P,K) and the note of each (P,), in order of notes."""
+        counts = torch.bincount(note)
+        sizes, first = counts[note], (counts.cumsum(0) - counts)[note]
+        found = []
+        for part in torch.arange(len(note), device=note.device).split(_most(sizes)):
+            left = part.repeat_interleave(sizes[part])
+            number = torch.arange(len(left), device=note.device)
+            begins = sizes[part].cumsum(0) - sizes[part]
+            rows = number + (first[part] - begins).repeat_interleave(sizes[part])
+            left, rows = left[rows != left] - part[0], rows[rows != left]
+            found.append(self.combine(vectors[rows], scores[rows], left, len(part)))
+        return torch.cat(found)
 
     def probabilities(self, combined: Tensor) -> Tensor:
         """(D,K) probabilities of notes from what `combine` gave, 0 for one without passages."""

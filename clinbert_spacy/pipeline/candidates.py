@@ -1,5 +1,6 @@
 """Pairs of entities that may be related: types that fit, near each other, a fixed number a head."""
 
+from bisect import bisect_right
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy
@@ -11,6 +12,8 @@ from ..attributes import ASSERTION_KEY
 
 # What may stand at the two ends of a relation: label -> [labels of heads, labels of tails].
 Ends = Mapping[str, Sequence[Sequence[str]]]
+# Entities near heads that are looked at together, about: of a long note without sentences all are.
+AT_ONCE = 200_000
 PROBLEMS = ["DISEASE", "SYMPTOM"]
 RELATIONS: Dict[str, List[List[str]]] = {
     "ADVERSE_EFFECT": [["DRUG"], [*PROBLEMS, "TEST"]],
@@ -42,6 +45,18 @@ class Pair(NamedTuple):
     head: int
     tail: int
     allowed: Tuple[int, ...]
+
+
+class Pairs(NamedTuple):
+    """Many of `Pair`. heads, tails (NDArray), allowed (List[Tuple[int, ...]]): of each."""
+
+    heads: NDArray[numpy.int64]
+    tails: NDArray[numpy.int64]
+    allowed: List[Tuple[int, ...]]
+
+    def listed(self) -> List[Pair]:
+        """RETURNS (List[Pair]): one by one."""
+        return list(map(Pair, self.heads.tolist(), self.tails.tolist(), self.allowed))
 
 
 def check_ends(relations: Ends) -> None:
@@ -85,38 +100,75 @@ def sentence_numbers(doc: Doc) -> NDArray[numpy.int64]:
     return numpy.cumsum(doc.to_array([SENT_START]).ravel() == 1)
 
 
-def propose(
-    doc: Doc, entities: Sequence[Typed], relations: Ends, window: int, most: int
-) -> List[Pair]:
+def pair_up(doc: Doc, entities: Sequence[Typed], relations: Ends, window: int, most: int) -> Pairs:
     """Pair entities.
 
     doc (Doc): a note with sentences. entities (Sequence[Typed]): in order of their starts.
     relations (Ends): what may stand at the ends. window (int): sentences between the two, at most.
     most (int): nearest tails of one label that a head is paired with, so that the number of pairs
         grows with the number of entities and not with its square.
-    RETURNS (List[Pair]): in order of heads and tails.
+    RETURNS (Pairs): in order of heads and tails.
     """
-    types = allowed_by_types(relations)
-    starts, ends = (
-        numpy.array([getattr(one.span, end) for one in entities], dtype="int64")
-        for end in ("start", "end")
-    )
+    places = numpy.array([(one.span.start, one.span.end) for one in entities], dtype="int64")
+    starts, ends = places.reshape(-1, 2).T
+    labels, kinds, allowed = _kinds_of_pairs([one.label for one in entities], relations)
     sentence = sentence_numbers(doc)[starts]
-    places: Dict[str, List[int]] = {}
-    for number, one in enumerate(entities):
-        places.setdefault(one.label, []).append(number)
-    tails = {label: numpy.array(numbers) for label, numbers in places.items()}
-    pairs = []
-    for head, one in enumerate(entities):
-        for label, numbers in tails.items():
-            allowed = types.get((one.label, label))
-            if allowed:
-                near = numbers[numpy.abs(sentence[numbers] - sentence[head]) <= window]
-                near = near[near != head]
-                gaps = numpy.maximum(starts[near] - ends[head], starts[head] - ends[near])
-                order = numpy.argsort(gaps.clip(min=0), kind="stable")
-                pairs += [Pair(head, tail, allowed) for tail in near[order][:most].tolist()]
-    return sorted(pairs)
+    # in order of starts, those in the sentences around are neighbours
+    first = numpy.searchsorted(sentence, sentence - window, side="left")
+    last = numpy.searchsorted(sentence, sentence + window, side="right")
+    heads = numpy.flatnonzero((kinds[labels] >= 0).any(axis=1))
+    blocks = numpy.cumsum((last - first)[heads]) // AT_ONCE
+    found = [(heads[:0], heads[:0])]
+    for some in numpy.split(heads, numpy.flatnonzero(numpy.diff(blocks)) + 1):
+        head, tail = _each_of(some, first[some], last[some])
+        fits = (kinds[labels[head], labels[tail]] >= 0) & (head != tail)
+        head, tail = head[fits], tail[fits]
+        gaps = numpy.maximum(starts[tail] - ends[head], starts[head] - ends[tail]).clip(min=0)
+        kept = _nearest(head, labels[tail], gaps, most)
+        found.append((head[kept], tail[kept]))
+    head, tail = (numpy.concatenate(part) for part in zip(*found))
+    return Pairs(head, tail, [allowed[kind] for kind in kinds[labels[head], labels[tail]].tolist()])
+
+
+def _kinds_of_pairs(
+    names: Sequence[str], relations: Ends
+) -> Tuple[NDArray, NDArray, List[Tuple[int, ...]]]:
+    """Labels as numbers, for each two of them the number of what they allow, -1 for nothing, and
+    what that is."""
+    known = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    table = numpy.full((len(known), len(known)), -1)
+    allowed = [row for row in allowed_by_types(relations).items() if known.keys() >= {*row[0]}]
+    for i, ((head, tail), _) in enumerate(allowed):
+        table[known[head], known[tail]] = i
+    labels = numpy.array([known[name] for name in names], dtype="int64")
+    return labels, table, [numbers for _, numbers in allowed]
+
+
+def _each_of(rows: NDArray, first: NDArray, last: NDArray) -> Tuple[NDArray, NDArray]:
+    """Each row beside each number from its first to before its last."""
+    counts = last - first
+    begins = numpy.cumsum(counts) - counts
+    return numpy.repeat(rows, counts), numpy.arange(counts.sum()) + numpy.repeat(
+        first - begins, counts
+    )
+
+
+def _nearest(head: NDArray, label: NDArray, gaps: NDArray, most: int) -> NDArray:
+    """Numbers of the pairs, ascending, whose tails are the nearest of their label to their head;
+    of those as near the first."""
+    order = numpy.lexsort((gaps, label, head))
+    opens = numpy.ones(len(order), dtype=bool)
+    opens[1:] = (numpy.diff(head[order]) != 0) | (numpy.diff(label[order]) != 0)
+    begins = numpy.flatnonzero(opens)
+    sizes = numpy.diff(begins, append=len(order))
+    return numpy.sort(order[numpy.arange(len(order)) - numpy.repeat(begins, sizes) < most])
+
+
+def propose(
+    doc: Doc, entities: Sequence[Typed], relations: Ends, window: int, most: int
+) -> List[Pair]:
+    """Pair entities, see `pair_up`. RETURNS (List[Pair]): in order of heads and tails."""
+    return pair_up(doc, entities, relations, window, most).listed()
 
 
 def said_of(doc: Doc, spans: Sequence[Span]) -> List[Dict[str, str]]:
@@ -133,12 +185,13 @@ def said_of(doc: Doc, spans: Sequence[Span]) -> List[Dict[str, str]]:
 
 
 def once_a_statement(
-    rows: Sequence[Mapping[str, Any]], words: Sequence[str], labels: Sequence[str]
+    rows: Sequence[Mapping[str, Any]], words: Mapping[int, str], labels: Sequence[str]
 ) -> List[Mapping[str, Any]]:
     """Keep one pair a statement: of mentions of the same words joined to one mention, the best.
 
     rows (Sequence[Mapping]): relations of a note: head, tail, label, score.
-    words (Sequence[str]): of its entities. labels (Sequence[str]): relations of which one is kept.
+    words (Mapping[int, str]): of its entities, by number. labels (Sequence[str]): relations of
+        which one is kept.
     RETURNS (List[Mapping]): those kept, in order; equally good ones stay.
     """
     best: Dict[Tuple[str, str, int], float] = {}
@@ -149,19 +202,26 @@ def once_a_statement(
     return [r for r, places in zip(rows, keys) if all(best[k] == r["score"] for k in places)]
 
 
-def _statements(row: Mapping[str, Any], words: Sequence[str]) -> List[Tuple[str, str, int]]:
+def _statements(row: Mapping[str, Any], words: Mapping[int, str]) -> List[Tuple[str, str, int]]:
     ends = (("head", "tail"), ("tail", "head"))
     return [(f"{row['label']} {one}", words[row[one]], row[other]) for one, other in ends]
 
 
-def evidence_of(doc: Doc, drug: Span, effect: Span, focus: int) -> Dict[str, Any]:
+def evidence_of(begins: Sequence[int], ends: Sequence[int], focus: int) -> Dict[str, Any]:
     """Show where a pair stands.
 
-    doc (Doc): a note. drug (Span), effect (Span): its ends. focus (int): a token, -1 without one.
+    begins (Sequence[int]): tokens with which the note's sentences begin, and its length.
+    ends (Sequence[int]): first tokens of the pair's ends. focus (int): a token, -1 without one.
     RETURNS (Dict[str, Any]): ranges of tokens: `evidence`, the sentences of both ends, and `cue`.
     """
-    sentences = {span[0].sent.start: span[0].sent.end for span in (drug, effect)}
+    numbers = sorted({bisect_right(begins, token) for token in ends})
     return {
-        "evidence": [list(item) for item in sorted(sentences.items())],
+        "evidence": [[begins[i - 1], begins[i]] for i in numbers],
         "cue": [int(focus), int(focus) + 1] if focus >= 0 else [],
     }
+
+
+def begins_of(doc: Doc) -> List[int]:
+    """Find sentences. RETURNS (List[int]): the first token of each, and the note's length."""
+    found = numpy.flatnonzero(doc.to_array([SENT_START]).ravel() == 1).tolist()
+    return [*([0] if len(doc) and found[:1] != [0] else []), *found, len(doc)]

@@ -16,10 +16,12 @@ from .calibration import Platt, calibrate
 from .candidates import (
     RELATIONS,
     Pair,
+    Pairs,
+    begins_of,
     check_ends,
     evidence_of,
     once_a_statement,
-    propose,
+    pair_up,
     said_of,
     type_entities,
 )
@@ -214,18 +216,21 @@ class SideEffects(TrainablePipe):
         RETURNS (List[Pair]): The pairs.
         RAISES (ValueError): The note has no sentences.
         """
+        return self._ask(doc, entities).listed()
+
+    def _ask(self, doc: Doc, entities: Iterable[Span]) -> Pairs:
         if len(doc) and not doc.has_annotation("SENT_START"):
             raise ValueError(
                 f"'{self.name}' reads sentences, and this Doc has none: put 'clinbert_sentences' "
                 "(or another component that sets them) before it."
             )
         typed = type_entities(list(entities), self.ends, self.label_map)
-        pairs = propose(doc, typed, self.ends, self.window, self.most)
+        pairs = pair_up(doc, typed, self.ends, self.window, self.most)
         spans = [one.span for one in typed]
         attrs = {
             "types": [one.label for one in typed],
-            "pairs": [[pair.head, pair.tail] for pair in pairs],
-            "allowed": [list(pair.allowed) for pair in pairs],
+            "pairs": numpy.stack(pairs[:2], axis=1).tolist(),
+            "allowed": pairs.allowed,
             "sections": [name or "" for name in attributes.section_names_of(doc, spans)],
             "values": said_of(doc, spans),
         }
@@ -241,7 +246,7 @@ class SideEffects(TrainablePipe):
         self._check_names()
         docs = list(docs)
         for doc in docs:
-            self.ask(doc, doc.ents)
+            self._ask(doc, doc.ents)
         return self.model.attrs["decode"](self.model, self.model.predict(docs))
 
     def set_annotations(self, docs: Iterable[Doc], scores: List[Any]) -> None:
@@ -253,10 +258,7 @@ class SideEffects(TrainablePipe):
             group = doc.spans[RELATIONS_KEY]
             rows = self._choose(doc, group, judged)
             types = group.attrs["types"]
-            attrs = {"types": types, "relations": rows, "status": self._status(types, rows)}
-            doc.spans[RELATIONS_KEY] = SpanGroup(
-                doc, name=RELATIONS_KEY, attrs=attrs, spans=list(group)
-            )
+            group.attrs = {"types": types, "relations": rows, "status": self._status(types, rows)}
 
     def _status(self, types: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
         if any(row["label"] == EFFECT for row in rows):
@@ -266,36 +268,40 @@ class SideEffects(TrainablePipe):
 
     def probabilities(self, judged: Any) -> numpy.ndarray:
         """Calibrate. judged (Judged): of a note. RETURNS (ndarray): Shape (pairs, relations)."""
-        columns = [
-            calibrate(column, self.fitted[label]) if label in self.fitted else column
-            for label, column in zip(self.ends, judged.relations.T)
-        ]
-        return numpy.stack(columns, axis=1) * (judged.relations > 0)
+        fitted, found = self.fitted, numpy.array(judged.relations)
+        columns = [i for i, label in enumerate(self.ends) if label in fitted]
+        if columns:
+            # side by side, each column by its own
+            rules = Platt(*numpy.array([fitted[label] for label in self.ends if label in fitted]).T)
+            found[:, columns] = calibrate(found[:, columns], rules)
+        return found * (judged.relations > 0)
 
     def _least(self) -> List[float]:
-        fitted = self.fitted
-        least = {label: row.threshold for label, row in fitted.items()}
-        return [self.thresholds.get(label, least.get(label, self.threshold)) for label in self.ends]
+        given = self.thresholds
+        least = {label: row.threshold for label, row in self.fitted.items()}
+        return [given.get(label, least.get(label, self.threshold)) for label in self.ends]
 
     def _choose(self, doc: Doc, group: SpanGroup, judged: Any) -> List[Dict[str, Any]]:
         pairs = group.attrs["pairs"]
         if not pairs:
             return []
         found = self.probabilities(judged)
-        names = list(self.ends)
+        names, begins = list(self.ends), begins_of(doc)
         # relations with different thresholds compare by how far above its own each is
         above = found / numpy.maximum(self._least(), 1e-6)
         best = above.argmax(axis=1)
-        rows = []
+        rows: List[Dict[str, Any]] = []
         for i in numpy.flatnonzero(above.max(axis=1) >= 1.0).tolist():
             label = names[best[i]]
             head, tail = pairs[i]
             row = {"head": head, "tail": tail, "label": label, "score": float(found[i, best[i]])}
             if label == EFFECT:
+                ends = [group[head].start, group[tail].start]
                 row |= self._say(judged, i, group.attrs["types"][tail])
-                row |= evidence_of(doc, group[head], group[tail], judged.focus[i])
+                row |= evidence_of(begins, ends, judged.focus[i])
             rows.append(row)
-        return once_a_statement(rows, [span.text.lower() for span in group], self.once)
+        asked = {row[end] for row in rows if row["label"] in self.once for end in ("head", "tail")}
+        return once_a_statement(rows, {i: group[i].text.lower() for i in asked}, self.once)
 
     def _say(self, judged: Any, pair: int, effect: str) -> Dict[str, str]:
         # what has relations of its own is no problem: a test is there or not by its value

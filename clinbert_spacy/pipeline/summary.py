@@ -16,7 +16,15 @@ from .. import attributes
 from ..attributes import SUMMARY_KEY
 from .optional_model import OptionalModel
 from .summary_choice import Chooser, Material, central
-from .summary_facts import find_needs, find_tellings, identified, kinds_told, words_of
+from .summary_facts import (
+    Note,
+    Telling,
+    find_needs,
+    find_tellings,
+    identified,
+    kinds_told,
+    read_note,
+)
 
 DEFAULT_CONFIG = """
 [model]
@@ -33,7 +41,8 @@ grad_factor = 0.0
 DEFAULT_SUMMARY_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
 METHODS = ("model", "central")
 BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*(%|w)?")
-Scored = Tuple[NDArray, NDArray]
+# Scores and vectors of sentences, and what was read of the note, if it was.
+Scored = Tuple[Any, ...]
 
 
 @Language.factory(
@@ -148,54 +157,65 @@ class Summary(OptionalModel):
         doc (Doc): The note. RETURNS (List[Span]): All of its sentences.
         RAISES (ValueError): The note has none.
         """
+        self._check_sentences(doc)
+        return self._ask(doc)[0].sentences
+
+    def _check_sentences(self, doc: Doc) -> None:
         if len(doc) and not doc.has_annotation("SENT_START"):
             raise ValueError(
                 f"'{self.name}' chooses sentences, and this Doc has none: put "
                 "'clinbert_sentences' (or another component that sets them) before it."
             )
-        sentences = list(doc.sents)
-        tellings = find_tellings(doc, sentences)
-        names = attributes.section_names_of(doc, sentences)
+
+    def _ask(self, doc: Doc) -> Tuple[Note, List[Telling]]:
+        note = read_note(doc)
+        tellings = find_tellings(note)
         attrs = {
-            "sections": [name or "" for name in names],
-            "told": kinds_told(tellings, len(sentences)).tolist(),
+            "sections": note.sections,
+            "told": kinds_told(tellings, len(note.sentences)).tolist(),
         }
-        doc.spans[SUMMARY_KEY] = SpanGroup(doc, name=SUMMARY_KEY, attrs=attrs, spans=sentences)
-        return sentences
+        group = SpanGroup(doc, name=SUMMARY_KEY, attrs=attrs, spans=note.sentences)
+        doc.spans[SUMMARY_KEY] = group
+        return note, tellings
 
     def predict(self, docs: Iterable[Doc]) -> List[Scored]:
         """Score the sentences of notes.
 
         docs (Iterable[Doc]): The notes.
-        RETURNS (List[Scored]): Scores and vectors of each note's sentences.
+        RETURNS (List[Scored]): Scores and vectors of each note's sentences, and what was read.
         """
         docs = list(docs)
-        sentences = [self.ask(doc) for doc in docs]
+        for doc in docs:
+            self._check_sentences(doc)
+        read = [self._ask(doc) for doc in docs]
         if self.model is not None and self.method == "model":
-            return self.model.attrs["decode"](self.model, self.model.predict(docs))
-        vectors = [word_vectors(found) for found in sentences]
-        return [(central(rows), rows) for rows in vectors]
+            found = self.model.attrs["decode"](self.model, self.model.predict(docs))
+        else:
+            vectors = [word_vectors(note.sentences) for note, _ in read]
+            found = [(central(rows), rows) for rows in vectors]
+        return [(*one, *known) for one, known in zip(found, read)]
 
     def set_annotations(self, docs: Iterable[Doc], scores: List[Scored]) -> None:
         """Write the summaries.
 
         docs (Iterable[Doc]): The notes. scores (List[Scored]): What `predict` gave.
         """
-        for doc, scored in zip(docs, scores):
-            sentences = list(doc.spans[SUMMARY_KEY])
-            chosen = self._choose(doc, sentences, *scored)
-            attrs = {"scores": [float(scored[0][i]) for i in chosen], "budget": self.budget}
-            spans = [_bare(sentences[i]) for i in chosen]
+        for doc, (values, vectors, *known) in zip(docs, scores):
+            note, tellings = known or self._ask(doc)
+            chosen = self._choose(note, tellings, values, vectors)
+            attrs = {"scores": [float(values[i]) for i in chosen], "budget": self.budget}
+            spans = [_bare(note.sentences[i]) for i in chosen]
             doc.spans[SUMMARY_KEY] = SpanGroup(doc, name=SUMMARY_KEY, attrs=attrs, spans=spans)
 
     def _choose(
-        self, doc: Doc, sentences: Sequence[Span], scores: NDArray, vectors: NDArray
+        self, note: Note, tellings: Sequence[Telling], scores: NDArray, vectors: NDArray
     ) -> List[int]:
-        costs, limit = measure(sentences, self.budget)
-        blank = {i for i, sentence in enumerate(sentences) if not len(_bare(sentence))}
+        costs, limit = measure(note.sentences, self.budget)
+        words = [" ".join(text.lower().split()) for text in note.texts]
+        blank = {i for i, said in enumerate(words) if not said}
         material = Material(
-            scores, _centred(vectors), costs, find_tellings(doc, sentences),
-            find_needs(doc, sentences), identified(doc) | blank, [words_of(s) for s in sentences],
+            scores, _centred(vectors), costs, tellings, find_needs(note),
+            identified(note.doc) | blank, words,
         )  # fmt: skip
         # who learned what counts knows side effects, too; likeness alone does not
         partly = self.method != "model"

@@ -48,6 +48,9 @@ class Chooser:
         self.limit = limit
         self.redundancy = redundancy
         self.partly = partly
+        # asked again and again: what comes with sentences, and what does not change of a rank
+        self._with_needs: Dict[FrozenSet[int], Optional[FrozenSet[int]]] = {}
+        self._ranks: Dict[FrozenSet[int], Tuple[float, Tuple[int, ...]]] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -100,7 +103,9 @@ class Chooser:
 
     def _fits(self, wanted: FrozenSet[int]) -> Optional[FrozenSet[int]]:
         """What would come with sentences; None if it does not fit, and then it never will."""
-        group = self.with_needs(wanted)
+        if wanted not in self._with_needs:
+            self._with_needs[wanted] = self.with_needs(wanted)
+        group = self._with_needs[wanted]
         return group if group and self._cost(group) <= self.left else None
 
     def _take(self, group: FrozenSet[int]) -> None:
@@ -112,7 +117,8 @@ class Chooser:
         touched = {i for fact in told - self.told for i in self.places[fact]}
         self.told |= told
         for i in new:
-            likeness = self.material.vectors @ self.material.vectors[i]
+            # not @: threads of its library cost more than so small a product
+            likeness = numpy.einsum("ij,j->i", self.material.vectors, self.material.vectors[i])
             self.likeness = numpy.maximum(self.likeness, likeness)
             # once is enough: they stay what they are
             touched.update(self.alike.pop(self.material.words[i], ()) if self.alike else ())
@@ -148,9 +154,10 @@ class Chooser:
             for t in self.facts.get(i, ())
             if t.kind in OWED and t.fact not in self.told and t.sentences <= after
         }
-        order = sorted(group)
-        score = float(self.material.scores[order].mean())
-        return len(told) / max(self._cost(group), 1), score, tuple(order)
+        if group not in self._ranks:
+            order = sorted(group)
+            self._ranks[group] = float(self.material.scores[order].mean()), tuple(order)
+        return (len(told) / max(self._cost(group), 1), *self._ranks[group])
 
     def _best(self) -> Optional[FrozenSet[int]]:
         """The sentence that counts most; those that only repeat come last."""

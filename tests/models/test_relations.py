@@ -72,7 +72,7 @@ def test_a_long_note_behind_another_is_read_as_alone(component):
 
 def test_pairs_a_part_at_a_time(component, monkeypatch):
     expected = predict(component, *four())
-    monkeypatch.setattr("clinbert_spacy.nets.relations.AT_ONCE", 1)
+    monkeypatch.setattr("clinbert_spacy.models.pair_parts.AT_ONCE", 1)
     found = predict(component, *four())
     assert numpy.allclose(found.scores, expected.scores, atol=1e-5)
     assert found.focus.tolist() == expected.focus.tolist()

@@ -101,7 +101,7 @@ def test_notes_without_sentences(docs):
 
 def test_places_and_lengths():
     doc = make_doc(7, (3, 4))
-    rows = _features(doc.spans[SUMMARY_KEY])
+    rows = _features(doc.spans[SUMMARY_KEY], [3, 1, 3])
     assert rows.dtype == numpy.float32 and rows.shape == (3, N_KINDS + 4)
     assert not rows[:, :N_KINDS].any()
     assert numpy.allclose(rows[:, N_KINDS], [0, 1 / 3, 2 / 3])

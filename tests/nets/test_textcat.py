@@ -57,6 +57,23 @@ def probabilities(aggregator, vectors, scores, note, n_notes, exclusive):
     return net.probabilities(net.combine(vectors, scores, note, n_notes))
 
 
+@every_aggregator
+@either
+@given(**CASES, at_once=st.sampled_from([1, 4, 8192]))
+def test_each_passage_left_out(name, exclusive, sizes, n_classes, seed, at_once):
+    vectors, scores, note = draw(sizes, n_classes, seed)
+    note = note.sort().values
+    net = PassageNet(1, n_classes, WIDTH, exclusive, 0.0, lambda *_: make(name, n_classes, seed))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("clinbert_spacy.nets.textcat.AT_ONCE", at_once)
+        found = net.leave_out(vectors, scores, note) if len(note) else scores
+    for i, row in enumerate(found):
+        left = note == note[i]
+        left[i] = False
+        alone = net.combine(vectors[left], scores[left], note[left] * 0, 1)
+        assert torch.allclose(row, alone[0])
+
+
 # Plain formulas, of one note
 
 

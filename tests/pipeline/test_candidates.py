@@ -12,7 +12,9 @@ from clinbert_spacy.pipeline.candidates import (
     RELATIONS,
     Typed,
     allowed_by_types,
+    begins_of,
     check_ends,
+    evidence_of,
     once_a_statement,
     propose,
     sentence_numbers,
@@ -192,8 +194,23 @@ def test_entities_out_of_order_are_sorted():
     assert words(propose(doc, entities, TABLE, 0, 1)) == [(1, 0)]  # both 2 away: the left one
 
 
+def test_evidence_is_the_sentences_of_both_ends():
+    begins = begins_of(make_doc(9, breaks=(3, 6)))
+    assert begins == [0, 3, 6, 9] and begins_of(make_doc(0)) == [0]
+    assert evidence_of(begins, [7, 2], 4) == {"evidence": [[0, 3], [6, 9]], "cue": [4, 5]}
+    assert evidence_of(begins, [3, 5], -1) == {"evidence": [[3, 6]], "cue": []}
+
+
+def test_a_long_note_is_paired_block_by_block(monkeypatch):
+    doc = make_doc(40)
+    entities = typed(doc, [(i, i + 1, "DRUG" if i % 3 else "PROBLEM") for i in range(40)])
+    expected = propose(doc, entities, TABLE, 1, 4)
+    monkeypatch.setattr("clinbert_spacy.pipeline.candidates.AT_ONCE", 50)
+    assert propose(doc, entities, TABLE, 1, 4) == expected
+
+
 def test_one_pair_a_statement():
-    words = ["amoxicillin", "rash", "amoxicillin", "rash", "fever"]
+    words = dict(enumerate(["amoxicillin", "rash", "amoxicillin", "rash", "fever"]))
     rows = [
         {"head": head, "tail": tail, "label": label, "score": score}
         for head, tail, label, score in (

@@ -2,9 +2,9 @@
 
 import numpy
 import pytest
-import spacy
 
 from clinbert_spacy.attributes import ASSERTION_KEY, RELATIONS_KEY
+from clinbert_spacy.attributes.told import words_of
 from clinbert_spacy.pipeline.summary_facts import (
     KINDS,
     find_needs,
@@ -13,7 +13,7 @@ from clinbert_spacy.pipeline.summary_facts import (
     kinds_told,
     load_cues,
     numbers_of_sentences,
-    words_of,
+    read_note,
 )
 from tests.toy_told import PRESENT, denied, drug, effect, has, lay, split
 
@@ -22,7 +22,7 @@ RASH = "Took amoxicillin. Then a rash came. Feels well."
 
 def told(doc, *kinds):
     """Facts and where they are told, of some kinds or all."""
-    found = find_tellings(doc, list(doc.sents))
+    found = find_tellings(read_note(doc))
     return [(*one.fact, sorted(one.sentences)) for one in found if one.kind in (kinds or KINDS)]
 
 
@@ -32,7 +32,7 @@ def named(tellings, *kinds):
 
 
 def needs(doc):
-    return {i: sorted(others) for i, others in find_needs(doc, list(doc.sents)).items()}
+    return {i: sorted(others) for i, others in find_needs(read_note(doc)).items()}
 
 
 # Side effects and allergies
@@ -78,7 +78,7 @@ def test_a_drug_that_is_listed_makes_its_reaction_an_allergy_once():
                drug("Penicillin@2", "allergy"), drug("PENICILLIN", "past")],
               [effect("Penicillin", "rash")])  # fmt: skip
     assert told(doc) == [("allergy", "penicillin", [0])] * 2 + [("allergy", "penicillin", [1])]
-    assert named(find_tellings(doc, list(doc.sents))) == [("allergy", "penicillin")]
+    assert named(find_tellings(read_note(doc))) == [("allergy", "penicillin")]
 
 
 def test_a_test_whose_value_is_the_effect():
@@ -91,7 +91,7 @@ def test_the_same_in_two_places_is_one_fact():
     doc = lay("Aspirin gave her\na rash. A RASH from aspirin again.",
               [drug("Aspirin"), has("rash"), has("RASH"), drug("aspirin")],
               [effect("Aspirin", "rash"), effect("aspirin", "RASH")])  # fmt: skip
-    assert named(find_tellings(doc, list(doc.sents)), "side_effect") == (
+    assert named(find_tellings(read_note(doc)), "side_effect") == (
         [("side_effect", "aspirin", "rash")]
     )
 
@@ -114,8 +114,10 @@ def test_statuses_of_drugs(status, expected):
 
 
 def test_two_changes_of_a_drug_are_two_facts():
-    doc = lay("Aspirin stopped.\nLater aspirin restarted.\nStopped ASPIRIN, see above.",
-              [drug("Aspirin", "stopped"), drug("aspirin", "started"), drug("ASPIRIN", "stopped")])
+    doc = lay(
+        "Aspirin stopped.\nLater aspirin restarted.\nStopped ASPIRIN, see above.",
+        [drug("Aspirin", "stopped"), drug("aspirin", "started"), drug("ASPIRIN", "stopped")],
+    )
     assert told(doc) == [("changed", "aspirin", "stopped", [0]),
                          ("changed", "aspirin", "started", [1]),
                          ("changed", "aspirin", "stopped", [2])]  # fmt: skip
@@ -198,7 +200,7 @@ def test_in_the_order_of_kinds_and_of_the_note():
     assert [one[0] for one in told(doc)] == (
         ["side_effect", "changed", "follow_up", "problem", "problem", "drug"]
     )
-    counts = kinds_told(find_tellings(doc, list(doc.sents)), 4)
+    counts = kinds_told(find_tellings(read_note(doc)), 4)
     assert counts.dtype == numpy.float32 and counts.shape == (4, 2 * len(KINDS))
     every, first = numpy.split(counts, 2, axis=1)
     columns = [KINDS.index(kind) for kind in ("side_effect", "changed", "problem")]
@@ -211,7 +213,7 @@ def test_what_is_told_again_is_new_but_once():
     text = "Gout and a rash. Gout again, and gout. A rash. Gout: ibuprofen."
     doc = lay(text, [has("Gout"), has("rash"), has("Gout@2"), has("gout"), has("rash@2"),
                      has("Gout@3"), drug("ibuprofen")])  # fmt: skip
-    every, first = numpy.split(kinds_told(find_tellings(doc, list(doc.sents)), 4), 2, axis=1)
+    every, first = numpy.split(kinds_told(find_tellings(read_note(doc)), 4), 2, axis=1)
     problem, taken = KINDS.index("problem"), KINDS.index("drug")
     assert every[:, problem].tolist() == [2, 2, 1, 1]
     assert first[:, problem].tolist() == [2, 0, 0, 0]
@@ -244,8 +246,8 @@ def test_sentences_are_numbered_as_they_are_cut():
 
 
 def test_words_of_a_line():
-    doc = spacy.blank("en")("Left\n  LUNG")
-    assert words_of(doc[:]) == "left lung"
+    doc = split("Left\n  LUNG")
+    assert words_of(doc[:]) == read_note(doc).words(doc[:]) == "left lung"
 
 
 # Sentences that cannot stand alone

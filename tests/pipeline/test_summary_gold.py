@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 
 from clinbert_spacy.attributes import ASSERTION_KEY, LISTED
 from clinbert_spacy.pipeline.summary import measure
-from clinbert_spacy.pipeline.summary_facts import find_needs, numbers_of_sentences
+from clinbert_spacy.pipeline.summary_facts import find_needs, numbers_of_sentences, read_note
 from tests.toy_gold import all_notes, gold_docs, lay_gold
 from tests.toy_told import choose
 
@@ -106,7 +106,7 @@ def asked():
 
 
 def with_needs(doc, sentences):
-    needs, found, left = find_needs(doc, list(doc.sents)), set(), list(sentences)
+    needs, found, left = find_needs(read_note(doc)), set(), list(sentences)
     while left:
         one = left.pop()
         if one not in found:
