@@ -226,7 +226,8 @@ def cut_segments(scores: NDArray) -> List[Tuple[int, int]]:
 
 
 def _pick(model: Model, vectors: List[Floats2d], tokens: List[NDArray]) -> Floats2d:
-    rows = [v[t] for v, t in zip(vectors, tokens) if len(t)]
+    # a note without white space needs no copy of its own
+    rows = [v if len(t) == len(v) else v[t] for v, t in zip(vectors, tokens) if len(t)]
     n_in = int(model.shims[0].cfg["n_in"])
     return model.ops.xp.concatenate(rows) if rows else model.ops.alloc2f(0, n_in)
 
