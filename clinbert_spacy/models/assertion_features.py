@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy
 from numpy.typing import NDArray
+from spacy.attrs import IS_SPACE, SENT_START
 from spacy.tokens import Doc, Span
 
 from ..attributes import ASSERTION_KEY, AXES
@@ -18,7 +19,9 @@ ROLES = tuple(
     for value in values
     for direction in ("before", "after")
 )
-RULES = tuple(f"{axis}={value}" for axis, values in AXES.items() for value in values)
+ROLE_NUMBERS = {role: i for i, role in enumerate(ROLES)}
+RULES = tuple((axis, value) for axis, values in AXES.items() for value in values)
+NUMBERS = {pair: i for i, pair in enumerate(RULES)}
 
 Arrays = Dict[str, NDArray]
 
@@ -82,9 +85,10 @@ def _ask_note(
     reach: int,
     shift: int,
 ) -> Arrays:
-    words = numpy.flatnonzero([not token.is_space for token in doc])
-    sentence = numpy.cumsum([bool(token.is_sent_start) for token in doc])
-    starts, ends = (numpy.array([getattr(s, end) for s in spans]) for end in ("start", "end"))
+    tokens = doc.to_array([IS_SPACE, SENT_START])
+    words = numpy.flatnonzero(tokens[:, 0] == 0)
+    sentence = numpy.cumsum(tokens[:, 1] == 1)
+    starts, ends = numpy.array([(span.start, span.end) for span in spans]).T
     window, mask = _windows(words, starts, ends, reach)
     number = {name: i + 1 for i, name in enumerate(sections)}
     labels = [LABELS.index(s.label_) if s.label_ in LABELS else 0 for s in spans]
@@ -95,7 +99,7 @@ def _ask_note(
         "place": numpy.where(mask, _places(window, starts, ends, sentence), 0),
         "label": numpy.array(labels, dtype="int64"),
         "section": numpy.array([number.get(n, 0) for n in attrs["sections"]], dtype="int64"),
-        "rule": numpy.stack([_rules(rules) for rules in attrs["rules"]]),
+        "rule": _rules(attrs["rules"]),
     }
 
 
@@ -145,17 +149,20 @@ def _cue_table(doc: Doc) -> NDArray:
     group = doc.spans.get(ASSERTION_KEY)
     cues = group.attrs["cue_roles"] if group is not None and len(group) else []
     table = numpy.zeros((len(doc), len(ROLES)), dtype="float32")
-    number = {role: i for i, role in enumerate(ROLES)}
     for start, end, roles in cues:
-        table[start:end, [number[role] for role in roles if role in number]] = 1.0
+        for role in roles:
+            if role in ROLE_NUMBERS:
+                table[start:end, ROLE_NUMBERS[role]] = 1.0
     return table
 
 
-def _rules(findings: Mapping[str, Any]) -> NDArray:
-    row = numpy.zeros(len(RULES), dtype="float32")
-    for axis, value in findings.items():
-        row[RULES.index(f"{axis}={value}")] = 1.0
-    return row
+def _rules(findings: Sequence[Mapping[str, Any]]) -> NDArray:
+    """(entities, values): what the rules say of each."""
+    table = numpy.zeros((len(findings), len(RULES)), dtype="float32")
+    said = [(i, NUMBERS[pair]) for i, found in enumerate(findings) for pair in found.items()]
+    rows, columns = numpy.array(said, dtype="int64").reshape(-1, 2).T
+    table[rows, columns] = 1.0
+    return table
 
 
 def _same(words: List[Tuple], counts: Sequence[int]) -> NDArray[numpy.int64]:

@@ -2,10 +2,11 @@
 
 import re
 import zlib
-from typing import Iterator, List, NamedTuple, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
 from numpy.typing import NDArray
+from spacy.attrs import IDX, IS_SPACE, SENT_START
 from spacy.tokens import Doc
 
 from .headings import Heading, find_heading
@@ -14,6 +15,8 @@ BUCKETS = 16384
 WORD = re.compile(r"\d+|[^\W\d_]+|[^\w\s]")
 MOST_WORDS = 60
 N_PLACES = 10
+# More different features than a hospital's notes; what is forgotten is hashed again.
+MEMORY = 500_000
 
 IntArray = NDArray[numpy.int64]
 
@@ -41,19 +44,30 @@ def describe(doc: Doc) -> Units:
     RAISES (ValueError): the note has no sentences.
     """
     starts = find_units(doc)
-    ends = [*starts[1:], len(doc)]
+    text = doc.text
+    edges = _edges(doc, starts, len(text))
     features: List[int] = []
     offsets, headings = [], []
-    for i, (start, end) in enumerate(zip(starts, ends)):
-        text = doc[start:end].text.strip()
-        heading = find_heading(text)
+    for i, (start, end) in enumerate(zip(edges, edges[1:])):
+        unit = text[start:end].strip()
+        heading = find_heading(unit)
         headings.append(heading)
         offsets.append(len(features))
-        place = _place(doc, i, start, len(starts))
-        found = (*_words(text), *_heading_features(text, heading), *place)
-        features.extend(bucket(name) for name in found)
-    as_array = (numpy.array(values, dtype="int64") for values in (features, offsets))
-    return Units(numpy.array(starts, dtype="int64"), headings, *as_array)
+        before = doc[starts[i] - 1].text if starts[i] else "\n\n"
+        words = _words(unit)
+        features += map(WORD_BUCKET.__getitem__, set(words))
+        features += map(PAIR_BUCKET.__getitem__, set(zip(words, words[1:])))
+        features += map(PLACE_BUCKET.__getitem__, enumerate(words[:3]))
+        features += map(BUCKET_OF.__getitem__, _heading_features(unit, heading))
+        features += map(BUCKET_OF.__getitem__, _place(before, i, len(starts)))
+    as_array = (numpy.array(values, dtype="int64") for values in (starts, features, offsets))
+    first, found, where = as_array
+    return Units(first, headings, found, where)
+
+
+def _edges(doc: Doc, starts: Sequence[int], length: int) -> List[int]:
+    """Where units begin in the text, and its end."""
+    return [*doc.to_array([IDX])[list(starts)].tolist(), length]
 
 
 def find_units(doc: Doc) -> List[int]:
@@ -68,16 +82,18 @@ def find_units(doc: Doc) -> List[int]:
             "Sections are made of sentences, and this Doc has none: put 'clinbert_sentences' (or "
             "another component that sets sentences) before 'clinbert_sections'."
         )
-    starts: Set[int] = set()
-    begins = True
-    for token in doc:
-        begins = begins or bool(token.is_sent_start)
-        if token.is_space:
-            begins = begins or "\n" in token.text
-        elif begins:
-            starts.add(token.i)
-            begins = False
-    return sorted(starts)
+    if not len(doc):
+        return []
+    columns = doc.to_array([SENT_START, IS_SPACE])
+    begins = columns[:, 0] == 1
+    begins[0] = True
+    spaces = columns[:, 1] > 0
+    for i in numpy.flatnonzero(spaces).tolist():
+        begins[i] = begins[i] or "\n" in doc[i].text
+    # a beginning in white space is that of the next word: the first one of its count
+    words = numpy.flatnonzero(~spaces)
+    count = numpy.cumsum(begins)[words]
+    return words[numpy.flatnonzero(numpy.diff(count, prepend=0))].tolist()
 
 
 def bucket(name: str) -> int:
@@ -85,35 +101,55 @@ def bucket(name: str) -> int:
     return zlib.crc32(name.encode("utf8")) % BUCKETS
 
 
-def _words(text: str) -> Iterator[str]:
-    words = ["#" if w.isdigit() else w.lower() for w in WORD.findall(text)[:MOST_WORDS]]
-    yield from {f"w={word}" for word in words}
-    yield from {f"b={first} {second}" for first, second in zip(words, words[1:])}
-    yield from (f"{i}={word}" for i, word in enumerate(words[:3]))
+class _Buckets(Dict[Any, int]):
+    """Buckets of features by what is said in them: words repeat, so most are known."""
+
+    def __init__(self, write: Callable[[Any], str]) -> None:
+        self.write = write
+
+    def __missing__(self, key: Any) -> int:
+        if len(self) >= MEMORY:
+            self.clear()
+        self[key] = found = bucket(self.write(key))
+        return found
 
 
-def _heading_features(text: str, heading: "Heading | None") -> Iterator[str]:
+BUCKET_OF = _Buckets(str)
+WORD_BUCKET = _Buckets(lambda word: f"w={word}")
+PAIR_BUCKET = _Buckets(lambda pair: f"b={pair[0]} {pair[1]}")
+PLACE_BUCKET = _Buckets(lambda pair: f"{pair[0]}={pair[1]}")
+
+
+def _words(text: str) -> List[str]:
+    return ["#" if w.isdigit() else w.lower() for w in WORD.findall(text)[:MOST_WORDS]]
+
+
+def _heading_features(text: str, heading: Optional[Heading]) -> List[str]:
     first = text.split("\n", 1)[0]
-    yield f"case={text[:1].isupper()}{first.isupper()}"
-    yield f"length={min(len(first) // 20, 6)}"
-    yield f"ends={first[-1:] if first[-1:] in '.:;,' else ''}"
-    yield f"bullet={text[:1] if not text[:1].isalnum() else text[:1].isdigit()}"
+    opening, closing = text[:1], first[-1:]
+    found = [
+        f"case={opening.isupper()}{first.isupper()}",
+        f"length={min(len(first) // 20, 6)}",
+        f"ends={closing if closing in '.:;,' else ''}",
+        f"bullet={opening if not opening.isalnum() else opening.isdigit()}",
+    ]
     if heading is None:
-        return
-    yield f"heading={heading.alone}"
+        return found
+    found.append(f"heading={heading.alone}")
     if heading.name:
-        yield f"title={heading.name}"
-        yield f"title={heading.name} {heading.exact} {heading.alone}"
+        found.append(f"title={heading.name}")
+        found.append(f"title={heading.name} {heading.exact} {heading.alone}")
     title = first[: heading.end]
-    yield from (f"h={word.lower()}" for word in WORD.findall(title) if word.isalpha())
+    return found + [f"h={word.lower()}" for word in WORD.findall(title) if word.isalpha()]
 
 
-def _place(doc: Doc, i: int, start: int, count: int) -> Iterator[str]:
-    before = doc[start - 1].text if start else "\n\n"
-    yield f"gap={min(before.count(chr(10)), 2)}"
-    yield f"place={N_PLACES * i // count}"
-    yield f"first={min(i, 3)}"
-    yield f"last={min(count - i, 3)}"
+def _place(before: str, i: int, count: int) -> List[str]:
+    return [
+        f"gap={min(before.count(chr(10)), 2)}",
+        f"place={N_PLACES * i // count}",
+        f"first={min(i, 3)}",
+        f"last={min(count - i, 3)}",
+    ]
 
 
 def stack(units: Sequence[Units]) -> Tuple[IntArray, IntArray]:

@@ -5,7 +5,7 @@ carry the cue that is open on each axis to the entities.
 """
 
 import re
-from typing import Container, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Container, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from spacy.tokens import Doc, Span
 
@@ -483,13 +483,3 @@ def _weigh(span: Span, role: Role, cue: Cue) -> Tuple[int, int]:
 
 def _distance(span: Span, cue: Cue) -> int:
     return span.start - cue.end if cue.end <= span.start else cue.start - span.end
-
-
-def is_chronic(span: Span, chronic: Iterable[str]) -> bool:
-    """Whether an entity names a disease that lasts.
-
-    span (Span): the entity. chronic (Iterable[str]): names in small letters.
-    RETURNS (bool): whether one of them stands in it as a word or words.
-    """
-    text = f" {span.text.lower()} "
-    return any(f" {name} " in text or f" {name}'" in text for name in chronic)

@@ -23,7 +23,7 @@ from spacy.tokens import Doc, Span
 from spacy.util import filter_spans
 
 from ..attributes import AXES
-from .word_patterns import Word, WordPatterns
+from .word_patterns import MEMORY, Word, WordPatterns
 
 RESOURCE = "resources/en/cues.json"
 DIRECTIONS = ("before", "after", "inside")
@@ -141,17 +141,21 @@ class CueMatcher:
         self.answers = frozenset(self.data.get("answers", ()))
         self.close = frozenset(self.data.get("close", ()))
         self.short = frozenset(self.data.get("short", ()))
+        self.inside: List[Tuple[Pattern[str], Tuple[Role, ...]]] = [
+            (re.compile(phrase.strip("/")), roles)
+            for phrase, roles in self.roles.items()
+            if roles[0].direction == "inside"
+        ]
         self.yields = frozenset(self.data.get("yields", ()))
+        self._names: Dict[str, Tuple[List[Role], bool]] = {}
 
     def _cut(self, nlp: Language) -> None:
         """Cut the phrases into tokens; the pipeline is not needed any more."""
         self.nlp = None
         self.phrases = PhraseMatcher(nlp.vocab, attr="LOWER")
         patterns: Dict[str, List[Word]] = {}
-        self.inside: List[Tuple[Pattern[str], Tuple[Role, ...]]] = []
         for phrase, roles in self.roles.items():
             if roles[0].direction == "inside":
-                self.inside.append((re.compile(phrase.strip("/")), roles))
                 continue
             words = _split(phrase, nlp)
             if any(isinstance(word, re.Pattern) for word in words):
@@ -221,10 +225,31 @@ class CueMatcher:
         entity (Span): the entity.
         RETURNS (List[Role]): what they say.
         """
-        if self.nlp is not None:
-            self._cut(self.nlp)
+        return self._name(entity)[0]
+
+    def is_chronic(self, entity: Span) -> bool:
+        """Whether an entity names a disease that lasts.
+
+        entity (Span): the entity.
+        RETURNS (bool): whether one of the names stands in it as a word or words.
+        """
+        return self._name(entity)[1]
+
+    def _name(self, entity: Span) -> Tuple[List[Role], bool]:
+        """What the words of an entity say, whatever stands around them."""
         text = entity.text.lower()
-        return [role for pattern, found in self.inside if pattern.search(text) for role in found]
+        found = self._names.get(text)
+        if found is None:
+            if len(self._names) >= MEMORY:
+                self._names.clear()
+            found = self._names[text] = self._read_name(text)
+        return found
+
+    def _read_name(self, text: str) -> Tuple[List[Role], bool]:
+        roles = [role for pattern, said in self.inside if pattern.search(text) for role in said]
+        apart = f" {text} "
+        names = self.data.get("chronic", ())
+        return roles, any(f" {name} " in apart or f" {name}'" in apart for name in names)
 
 
 def _split(phrase: str, nlp: Language) -> List[Word]:

@@ -9,7 +9,7 @@ import pytest
 import spacy
 
 from clinbert_spacy.attributes import AXES, DRUG_AXES, PROBLEM_AXES
-from clinbert_spacy.pipeline.context import Asked, is_chronic, judge
+from clinbert_spacy.pipeline.context import Asked, judge
 from clinbert_spacy.pipeline.cues import CueMatcher, list_roles, load_cues
 
 MARK = re.compile(r"[\[{]([^\]}]*)[\]}]")
@@ -123,7 +123,7 @@ def run(nlp, matcher, marked, section=""):
         shift += 2
         span = doc.char_span(start, start + len(match.group(1)), alignment_mode="expand")
         axes = DRUG_AXES if match.group()[0] == "{" else PROBLEM_AXES
-        asked.append(Asked(span, axes, section, is_chronic(span, matcher.data["chronic"])))
+        asked.append(Asked(span, axes, section, matcher.is_chronic(span)))
     return judge(doc, asked, matcher)[1]
 
 
