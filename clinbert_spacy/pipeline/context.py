@@ -96,9 +96,10 @@ def judge(
     cues = sorted([*matcher.find(doc, words, taken), *find_signs(words)])
     ahead = carry_ahead(words, asked, cues, matcher.short, matcher.data.get("exchange", ()))
     behind = carry_back(words, asked, cues, matcher.answers)
+    inside = [matcher.look_inside(one.span) for one in asked]
     findings = [
-        {axis: _decide(words, matcher, one, axis, before, after) for axis in one.axes}
-        for one, before, after in zip(asked, ahead, behind)
+        {axis: _decide(words, matcher, one, axis, before, after, own) for axis in one.axes}
+        for one, before, after, own in zip(asked, ahead, behind, inside)
     ]
     return cues, share_status(asked, read_reactions(words, asked, findings, matcher))
 
@@ -174,13 +175,14 @@ def share_status(asked: Sequence[Asked], findings: Sequence[Findings]) -> List[F
     RETURNS (List[Findings]): the same, with findings of the source `mention`.
     """
     said: Dict[str, Finding] = {}
-    for one, found in zip(asked, findings):
+    names = [one.span.text.lower() if STATUS in one.axes else "" for one in asked]
+    for name, found in zip(names, findings):
         status = found.get(STATUS)
         if status is not None and status.source == "cue" and status.value != DEFAULTS[STATUS]:
-            said[one.span.text.lower()] = status
+            said[name] = status
     shared = []
-    for one, found in zip(asked, findings):
-        other = said.get(one.span.text.lower())
+    for name, found in zip(names, findings):
+        other = said.get(name)
         counts = STATUS in found and other is not None and _counts_more(other, found[STATUS])
         shared.append({**found, STATUS: other._replace(source="mention")} if counts else found)
     return shared
@@ -418,10 +420,16 @@ def _joined(words: NoteWords, left: int, right: int) -> bool:
 
 
 def _decide(
-    words: NoteWords, matcher: CueMatcher, one: Asked, axis: str, before: Open, after: Open
+    words: NoteWords,
+    matcher: CueMatcher,
+    one: Asked,
+    axis: str,
+    before: Open,
+    after: Open,
+    own: Sequence[Role],
 ) -> Finding:
     pairs = [pair for pair in (before.get(axis), after.get(axis)) if pair is not None]
-    inside = [role for role in matcher.look_inside(one.span) if role.axis == axis]
+    inside = [role for role in own if role.axis == axis]
     # "denies exertional dyspnoea"
     outweighed = any(role.value in OUTWEIGHS for role, _ in pairs)
     if inside and not (outweighed and inside[0].value == "conditional"):
