@@ -12,6 +12,8 @@ from ..attributes import ASSERTION_KEY, AXES
 LABELS = ("", "DISEASE", "SYMPTOM", "DRUG")
 # Distances in tokens from the entity that get a place of their own.
 STEPS = (1, 2, 3, 5, 8, 13, 21, 34)
+# The number of the place of each distance; all that are further have the last one.
+STEP_OF = numpy.searchsorted(STEPS, numpy.arange(STEPS[-1] + 2), side="left")
 SENTENCES = 3  # before, the same, after
 ROLES = tuple(
     f"{axis}={value} {direction}"
@@ -127,8 +129,8 @@ def _windows(
 
 def _places(window: NDArray, starts: NDArray, ends: NDArray, sentence: NDArray) -> NDArray:
     start, end = starts[:, None], ends[:, None]
-    before = numpy.searchsorted(STEPS, numpy.maximum(start - window, 0), side="left")
-    after = numpy.searchsorted(STEPS, numpy.maximum(window - end + 1, 0), side="left")
+    before = STEP_OF[(start - window).clip(0, STEPS[-1] + 1)]
+    after = STEP_OF[(window - end + 1).clip(0, STEPS[-1] + 1)]
     n = len(STEPS) + 1
     distance = numpy.where(window < start, n + before, numpy.where(window >= end, after, 2 * n))
     distance = numpy.minimum(distance, 2 * n)

@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy
 from numpy.typing import NDArray
@@ -58,8 +58,10 @@ def describe(doc: Doc) -> Units:
         features += map(WORD_BUCKET.__getitem__, set(words))
         features += map(PAIR_BUCKET.__getitem__, set(zip(words, words[1:])))
         features += map(PLACE_BUCKET.__getitem__, enumerate(words[:3]))
-        features += map(BUCKET_OF.__getitem__, _heading_features(unit, heading))
-        features += map(BUCKET_OF.__getitem__, _place(before, i, len(starts)))
+        features += LINE_BUCKETS[_line(unit)]
+        if heading is not None:
+            features += map(BUCKET_OF.__getitem__, _heading_features(unit, heading))
+        features += PLACE_BUCKETS[_place(before, i, len(starts))]
     as_array = (numpy.array(values, dtype="int64") for values in (starts, features, offsets))
     first, found, where = as_array
     return Units(first, headings, found, where)
@@ -101,55 +103,57 @@ def bucket(name: str) -> int:
     return zlib.crc32(name.encode("utf8")) % BUCKETS
 
 
-class _Buckets(Dict[Any, int]):
-    """Buckets of features by what is said in them: words repeat, so most are known."""
+class _Known(Dict[Any, Any]):
+    """Buckets of what was seen before: words, lines and places repeat."""
 
-    def __init__(self, write: Callable[[Any], str]) -> None:
-        self.write = write
+    def __init__(self, find: Callable[[Any], Any]) -> None:
+        self.find = find
 
-    def __missing__(self, key: Any) -> int:
+    def __missing__(self, key: Any) -> Any:
         if len(self) >= MEMORY:
             self.clear()
-        self[key] = found = bucket(self.write(key))
+        self[key] = found = self.find(key)
         return found
 
 
-BUCKET_OF = _Buckets(str)
-WORD_BUCKET = _Buckets(lambda word: f"w={word}")
-PAIR_BUCKET = _Buckets(lambda pair: f"b={pair[0]} {pair[1]}")
-PLACE_BUCKET = _Buckets(lambda pair: f"{pair[0]}={pair[1]}")
+def _name_all(*names: str) -> _Known:
+    """Buckets of features with these names, by the tuple of their values."""
+    return _Known(lambda values: [bucket(f"{n}={v}") for n, v in zip(names, values)])
+
+
+BUCKET_OF = _Known(bucket)
+WORD_BUCKET = _Known(lambda word: bucket(f"w={word}"))
+PAIR_BUCKET = _Known(lambda pair: bucket(f"b={pair[0]} {pair[1]}"))
+PLACE_BUCKET = _Known(lambda pair: bucket(f"{pair[0]}={pair[1]}"))
+LINE_BUCKETS = _name_all("case", "length", "ends", "bullet")
+PLACE_BUCKETS = _name_all("gap", "place", "first", "last")
 
 
 def _words(text: str) -> List[str]:
     return ["#" if w.isdigit() else w.lower() for w in WORD.findall(text)[:MOST_WORDS]]
 
 
-def _heading_features(text: str, heading: Optional[Heading]) -> List[str]:
+def _line(text: str) -> Tuple[str, int, str, str]:
+    """Values of LINE_BUCKETS."""
     first = text.split("\n", 1)[0]
     opening, closing = text[:1], first[-1:]
-    found = [
-        f"case={opening.isupper()}{first.isupper()}",
-        f"length={min(len(first) // 20, 6)}",
-        f"ends={closing if closing in '.:;,' else ''}",
-        f"bullet={opening if not opening.isalnum() else opening.isdigit()}",
-    ]
-    if heading is None:
-        return found
-    found.append(f"heading={heading.alone}")
+    bullet = str(opening.isdigit()) if opening.isalnum() else opening
+    ends = closing if closing in ".:;," else ""
+    return f"{opening.isupper()}{first.isupper()}", min(len(first) // 20, 6), ends, bullet
+
+
+def _place(before: str, i: int, count: int) -> Tuple[int, int, int, int]:
+    """Values of PLACE_BUCKETS."""
+    return min(before.count("\n"), 2), N_PLACES * i // count, min(i, 3), min(count - i, 3)
+
+
+def _heading_features(text: str, heading: Heading) -> List[str]:
+    found = [f"heading={heading.alone}"]
     if heading.name:
         found.append(f"title={heading.name}")
         found.append(f"title={heading.name} {heading.exact} {heading.alone}")
-    title = first[: heading.end]
+    title = text.split("\n", 1)[0][: heading.end]
     return found + [f"h={word.lower()}" for word in WORD.findall(title) if word.isalpha()]
-
-
-def _place(before: str, i: int, count: int) -> List[str]:
-    return [
-        f"gap={min(before.count(chr(10)), 2)}",
-        f"place={N_PLACES * i // count}",
-        f"first={min(i, 3)}",
-        f"last={min(count - i, 3)}",
-    ]
 
 
 def stack(units: Sequence[Units]) -> Tuple[IntArray, IntArray]:

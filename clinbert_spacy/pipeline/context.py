@@ -67,6 +67,7 @@ class Finding(NamedTuple):
 
 
 Findings = Dict[str, Finding]
+BY_DEFAULT = {axis: Finding(value, None, "default") for axis, value in DEFAULTS.items()}
 
 
 class Asked(NamedTuple):
@@ -430,6 +431,8 @@ def _decide(
 ) -> Finding:
     pairs = [pair for pair in (before.get(axis), after.get(axis)) if pair is not None]
     inside = [role for role in own if role.axis == axis]
+    if not pairs and not inside and not (axis == STATUS and PERSON in before):
+        return _unsaid(matcher, one, axis)
     # "denies exertional dyspnoea"
     outweighed = any(role.value in OUTWEIGHS for role, _ in pairs)
     if inside and not (outweighed and inside[0].value == "conditional"):
@@ -445,10 +448,13 @@ def _decide(
     if found:
         role, cue = min(found, key=lambda pair: _weigh(one.span, *pair))
         return Finding(role.value, (cue.start, cue.end), "cue")
+    return _unsaid(matcher, one, axis)
+
+
+def _unsaid(matcher: CueMatcher, one: Asked, axis: str) -> Finding:
+    """What holds where no cue decides."""
     default = matcher.data["sections"].get(one.section, {}).get(axis)
-    if default is not None:
-        return Finding(default, None, "section")
-    return Finding(DEFAULTS[axis], None, "default")
+    return BY_DEFAULT[axis] if default is None else Finding(default, None, "section")
 
 
 def _is_of_others(person: Role, found: Sequence[Tuple[Role, Cue]]) -> bool:

@@ -14,13 +14,13 @@ from typing import (
     NamedTuple,
     Optional,
     Pattern,
+    Set,
     Tuple,
 )
 
 from spacy.language import Language
 from spacy.matcher import PhraseMatcher
 from spacy.tokens import Doc, Span
-from spacy.util import filter_spans
 
 from ..attributes import AXES
 from .note_words import NoteWords
@@ -58,6 +58,29 @@ class Cue(NamedTuple):
     start: int
     end: int
     roles: Tuple[Role, ...]
+
+
+class Phrase(NamedTuple):
+    """A phrase of the lists in a note: tokens from `start` up to `end`, and which one it is."""
+
+    start: int
+    end: int
+    key: str
+
+
+def longest(phrases: Iterable[Phrase]) -> List[Phrase]:
+    """Keep the longest of phrases that overlap, the first of two that are equally long.
+
+    phrases (Iterable[Phrase]): of a note. RETURNS (List[Phrase]): in order.
+    """
+    kept: List[Phrase] = []
+    seen: Set[int] = set()
+    for phrase in sorted(phrases, key=lambda p: (p.start - p.end, p.start)):
+        # none that was kept is shorter: it would reach over one of the ends
+        if phrase.start not in seen and phrase.end - 1 not in seen:
+            kept.append(phrase)
+            seen.update(range(phrase.start, phrase.end))
+    return sorted(kept)
 
 
 @lru_cache(maxsize=1)
@@ -174,19 +197,20 @@ class CueMatcher:
         """
         if self.nlp is not None:
             self._cut(self.nlp)
-        found = [*self.phrases(doc, as_spans=True), *self.patterns(doc)]
-        free = (s for s in found if not any(i in taken for i in range(s.start, s.end)))
-        kept = filter_spans(free)
-        cues = [self._place(words, s, taken) for s in sorted(kept)]
+        strings = doc.vocab.strings
+        found = [Phrase(start, end, strings[key]) for key, start, end in self.phrases(doc)]
+        found += [Phrase(s.start, s.end, s.label_) for s in self.patterns(doc)]
+        free = (p for p in found if not any(i in taken for i in range(p.start, p.end)))
+        cues = [self._place(words, phrase, taken) for phrase in longest(free)]
         return [cue for cue in cues if any(role.axis != PSEUDO for role in cue.roles)]
 
-    def _place(self, words: NoteWords, span: Span, taken: Container[int]) -> Cue:
+    def _place(self, words: NoteWords, span: Phrase, taken: Container[int]) -> Cue:
         """The cue of a phrase, with what it says where it stands."""
-        roles = self.roles[span.label_]
+        roles = self.roles[span.key]
         if words.texts[span.start] in QUERIES:
             # "headache ?migraine" asks for what follows, "migraine?" for what stands before
             keeps = "before" if _is_apart(words, span.start, span.end) else "after"
-        elif words.texts[span.start] == "[" and span.label_ not in self.answers:
+        elif words.texts[span.start] == "[" and span.key not in self.answers:
             keeps = ""
             if _boxes_follow(words, span.start, taken):
                 roles = tuple(r._replace(direction="after") for r in roles)
@@ -195,9 +219,9 @@ class CueMatcher:
         kept = roles if not keeps else tuple(r for r in roles if r.direction in ("", keeps))
         return Cue(span.start, span.end, kept)
 
-    def _keeps(self, words: NoteWords, span: Span, taken: Container[int]) -> str:
+    def _keeps(self, words: NoteWords, span: Phrase, taken: Container[int]) -> str:
         """The one direction in which a phrase is to be read at its place, "" for both."""
-        phrase = span.label_
+        phrase = span.key
         behind = _entity_before(words, span.start, taken)
         if phrase in self.close:
             return "after" if behind else "before"
