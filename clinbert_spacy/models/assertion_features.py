@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy
 from numpy.typing import NDArray
+from spacy.attrs import IS_SPACE, SENT_START
 from spacy.tokens import Doc, Span
 
 from ..attributes import ASSERTION_KEY, AXES
@@ -11,6 +12,8 @@ from ..attributes import ASSERTION_KEY, AXES
 LABELS = ("", "DISEASE", "SYMPTOM", "DRUG")
 # Distances in tokens from the entity that get a place of their own.
 STEPS = (1, 2, 3, 5, 8, 13, 21, 34)
+# The number of the place of each distance; all that are further have the last one.
+STEP_OF = numpy.searchsorted(STEPS, numpy.arange(STEPS[-1] + 2), side="left")
 SENTENCES = 3  # before, the same, after
 ROLES = tuple(
     f"{axis}={value} {direction}"
@@ -18,7 +21,9 @@ ROLES = tuple(
     for value in values
     for direction in ("before", "after")
 )
-RULES = tuple(f"{axis}={value}" for axis, values in AXES.items() for value in values)
+ROLE_NUMBERS = {role: i for i, role in enumerate(ROLES)}
+RULES = tuple((axis, value) for axis, values in AXES.items() for value in values)
+NUMBERS = {pair: i for i, pair in enumerate(RULES)}
 
 Arrays = Dict[str, NDArray]
 
@@ -82,9 +87,10 @@ def _ask_note(
     reach: int,
     shift: int,
 ) -> Arrays:
-    words = numpy.flatnonzero([not token.is_space for token in doc])
-    sentence = numpy.cumsum([bool(token.is_sent_start) for token in doc])
-    starts, ends = (numpy.array([getattr(s, end) for s in spans]) for end in ("start", "end"))
+    tokens = doc.to_array([IS_SPACE, SENT_START])
+    words = numpy.flatnonzero(tokens[:, 0] == 0)
+    sentence = numpy.cumsum(tokens[:, 1] == 1)
+    starts, ends = numpy.array([(span.start, span.end) for span in spans]).T
     window, mask = _windows(words, starts, ends, reach)
     number = {name: i + 1 for i, name in enumerate(sections)}
     labels = [LABELS.index(s.label_) if s.label_ in LABELS else 0 for s in spans]
@@ -95,7 +101,7 @@ def _ask_note(
         "place": numpy.where(mask, _places(window, starts, ends, sentence), 0),
         "label": numpy.array(labels, dtype="int64"),
         "section": numpy.array([number.get(n, 0) for n in attrs["sections"]], dtype="int64"),
-        "rule": numpy.stack([_rules(rules) for rules in attrs["rules"]]),
+        "rule": _rules(attrs["rules"]),
     }
 
 
@@ -123,8 +129,8 @@ def _windows(
 
 def _places(window: NDArray, starts: NDArray, ends: NDArray, sentence: NDArray) -> NDArray:
     start, end = starts[:, None], ends[:, None]
-    before = numpy.searchsorted(STEPS, numpy.maximum(start - window, 0), side="left")
-    after = numpy.searchsorted(STEPS, numpy.maximum(window - end + 1, 0), side="left")
+    before = STEP_OF[(start - window).clip(0, STEPS[-1] + 1)]
+    after = STEP_OF[(window - end + 1).clip(0, STEPS[-1] + 1)]
     n = len(STEPS) + 1
     distance = numpy.where(window < start, n + before, numpy.where(window >= end, after, 2 * n))
     distance = numpy.minimum(distance, 2 * n)
@@ -145,17 +151,20 @@ def _cue_table(doc: Doc) -> NDArray:
     group = doc.spans.get(ASSERTION_KEY)
     cues = group.attrs["cue_roles"] if group is not None and len(group) else []
     table = numpy.zeros((len(doc), len(ROLES)), dtype="float32")
-    number = {role: i for i, role in enumerate(ROLES)}
     for start, end, roles in cues:
-        table[start:end, [number[role] for role in roles if role in number]] = 1.0
+        for role in roles:
+            if role in ROLE_NUMBERS:
+                table[start:end, ROLE_NUMBERS[role]] = 1.0
     return table
 
 
-def _rules(findings: Mapping[str, Any]) -> NDArray:
-    row = numpy.zeros(len(RULES), dtype="float32")
-    for axis, value in findings.items():
-        row[RULES.index(f"{axis}={value}")] = 1.0
-    return row
+def _rules(findings: Sequence[Mapping[str, Any]]) -> NDArray:
+    """(entities, values): what the rules say of each."""
+    table = numpy.zeros((len(findings), len(RULES)), dtype="float32")
+    said = [(i, NUMBERS[pair]) for i, found in enumerate(findings) for pair in found.items()]
+    rows, columns = numpy.array(said, dtype="int64").reshape(-1, 2).T
+    table[rows, columns] = 1.0
+    return table
 
 
 def _same(words: List[Tuple], counts: Sequence[int]) -> NDArray[numpy.int64]:

@@ -1,5 +1,6 @@
 """`clinbert.TokenTagger.v1`: token vectors in, BIOES scores out, the best legal path decoded."""
 
+from itertools import islice
 from typing import Any, Callable, Iterable, List, NamedTuple, Sequence, Tuple, cast
 
 import numpy
@@ -10,6 +11,8 @@ from thinc.api import Model, get_array_module, torch2xp, xp2torch
 from thinc.types import Floats2d
 from thinc.util import to_numpy
 
+from ..nets.chains import chain, span_marginals
+from ..nets.chains import decode as decode_chains
 from ..nets.crf import TokenSpan, length_mask, tags_to_spans
 from ..nets.odds import against_others
 from ..nets.tagger import TokenTagger as TaggerNet
@@ -162,24 +165,22 @@ def decode(
         (start, end, label) and the probability that each is exactly a mention.
     """
     crf = model.shims[0]._model.crf
+    # on the CPU, wherever the scores are: the steps are too small for another device
     segments = [
-        (note, start, xp2torch(scores[start:end], device=model.shims[0].device))
-        for note, scores in enumerate(tagging.scores)
-        for start, end in cut_segments(to_numpy(scores))
+        (note, start, torch.from_numpy(scores[start:end]))
+        for note, scores in enumerate(map(to_numpy, tagging.scores))
+        for start, end in cut_segments(scores)
     ]
     results: List[Tuple[List[TokenSpan], List[float]]] = [([], []) for _ in tagging.scores]
     for batch in _by_length(segments, 64):
-        emissions = torch.nn.utils.rnn.pad_sequence([s for _, _, s in batch], batch_first=True)
-        mask = length_mask([s for _, _, s in batch])
-        spans = [tags_to_spans(path) for path in crf.decode(emissions, mask)]
-        probabilities = crf.span_marginals(emissions, mask, spans)
-        for (note, offset, _), found, sure in zip(batch, spans, probabilities):
-            tokens = tagging.tokens[note]
-            results[note][0].extend(
-                (int(tokens[s + offset]), int(tokens[e + offset - 1]) + 1, label)
-                for s, e, label in found
-            )
-            results[note][1].extend(sure)
+        chains = chain([scores for _, _, scores in batch])
+        paths = decode_chains(crf, chains).split(chains.lengths)
+        spans = [tags_to_spans(path.tolist()) for path in paths]
+        sure = iter(span_marginals(crf, chains, spans))
+        for (note, offset, _), found in zip(batch, spans):
+            tokens = tagging.tokens[note][offset:].tolist()
+            results[note][0].extend((tokens[s], tokens[e - 1] + 1, label) for s, e, label in found)
+            results[note][1].extend(islice(sure, len(found)))
     return [_sorted(spans, sure) for spans, sure in results]
 
 
@@ -225,7 +226,8 @@ def cut_segments(scores: NDArray) -> List[Tuple[int, int]]:
 
 
 def _pick(model: Model, vectors: List[Floats2d], tokens: List[NDArray]) -> Floats2d:
-    rows = [v[t] for v, t in zip(vectors, tokens) if len(t)]
+    # a note without white space needs no copy of its own
+    rows = [v if len(t) == len(v) else v[t] for v, t in zip(vectors, tokens) if len(t)]
     n_in = int(model.shims[0].cfg["n_in"])
     return model.ops.xp.concatenate(rows) if rows else model.ops.alloc2f(0, n_in)
 

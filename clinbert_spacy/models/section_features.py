@@ -2,10 +2,11 @@
 
 import re
 import zlib
-from typing import Iterator, List, NamedTuple, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy
 from numpy.typing import NDArray
+from spacy.attrs import IDX, IS_SPACE, SENT_START
 from spacy.tokens import Doc
 
 from .headings import Heading, find_heading
@@ -14,6 +15,8 @@ BUCKETS = 16384
 WORD = re.compile(r"\d+|[^\W\d_]+|[^\w\s]")
 MOST_WORDS = 60
 N_PLACES = 10
+# More different features than a hospital's notes; what is forgotten is hashed again.
+MEMORY = 500_000
 
 IntArray = NDArray[numpy.int64]
 
@@ -41,19 +44,32 @@ def describe(doc: Doc) -> Units:
     RAISES (ValueError): the note has no sentences.
     """
     starts = find_units(doc)
-    ends = [*starts[1:], len(doc)]
+    text = doc.text
+    edges = _edges(doc, starts, len(text))
     features: List[int] = []
     offsets, headings = [], []
-    for i, (start, end) in enumerate(zip(starts, ends)):
-        text = doc[start:end].text.strip()
-        heading = find_heading(text)
+    for i, (start, end) in enumerate(zip(edges, edges[1:])):
+        unit = text[start:end].strip()
+        heading = find_heading(unit)
         headings.append(heading)
         offsets.append(len(features))
-        place = _place(doc, i, start, len(starts))
-        found = (*_words(text), *_heading_features(text, heading), *place)
-        features.extend(bucket(name) for name in found)
-    as_array = (numpy.array(values, dtype="int64") for values in (features, offsets))
-    return Units(numpy.array(starts, dtype="int64"), headings, *as_array)
+        before = doc[starts[i] - 1].text if starts[i] else "\n\n"
+        words = _words(unit)
+        features += map(WORD_BUCKET.__getitem__, set(words))
+        features += map(PAIR_BUCKET.__getitem__, set(zip(words, words[1:])))
+        features += map(PLACE_BUCKET.__getitem__, enumerate(words[:3]))
+        features += LINE_BUCKETS[_line(unit)]
+        if heading is not None:
+            features += map(BUCKET_OF.__getitem__, _heading_features(unit, heading))
+        features += PLACE_BUCKETS[_place(before, i, len(starts))]
+    as_array = (numpy.array(values, dtype="int64") for values in (starts, features, offsets))
+    first, found, where = as_array
+    return Units(first, headings, found, where)
+
+
+def _edges(doc: Doc, starts: Sequence[int], length: int) -> List[int]:
+    """Where units begin in the text, and its end."""
+    return [*doc.to_array([IDX])[list(starts)].tolist(), length]
 
 
 def find_units(doc: Doc) -> List[int]:
@@ -68,16 +84,18 @@ def find_units(doc: Doc) -> List[int]:
             "Sections are made of sentences, and this Doc has none: put 'clinbert_sentences' (or "
             "another component that sets sentences) before 'clinbert_sections'."
         )
-    starts: Set[int] = set()
-    begins = True
-    for token in doc:
-        begins = begins or bool(token.is_sent_start)
-        if token.is_space:
-            begins = begins or "\n" in token.text
-        elif begins:
-            starts.add(token.i)
-            begins = False
-    return sorted(starts)
+    if not len(doc):
+        return []
+    columns = doc.to_array([SENT_START, IS_SPACE])
+    begins = columns[:, 0] == 1
+    begins[0] = True
+    spaces = columns[:, 1] > 0
+    for i in numpy.flatnonzero(spaces).tolist():
+        begins[i] = begins[i] or "\n" in doc[i].text
+    # a beginning in white space is that of the next word: the first one of its count
+    words = numpy.flatnonzero(~spaces)
+    count = numpy.cumsum(begins)[words]
+    return words[numpy.flatnonzero(numpy.diff(count, prepend=0))].tolist()
 
 
 def bucket(name: str) -> int:
@@ -85,35 +103,57 @@ def bucket(name: str) -> int:
     return zlib.crc32(name.encode("utf8")) % BUCKETS
 
 
-def _words(text: str) -> Iterator[str]:
-    words = ["#" if w.isdigit() else w.lower() for w in WORD.findall(text)[:MOST_WORDS]]
-    yield from {f"w={word}" for word in words}
-    yield from {f"b={first} {second}" for first, second in zip(words, words[1:])}
-    yield from (f"{i}={word}" for i, word in enumerate(words[:3]))
+class _Known(Dict[Any, Any]):
+    """Buckets of what was seen before: words, lines and places repeat."""
+
+    def __init__(self, find: Callable[[Any], Any]) -> None:
+        self.find = find
+
+    def __missing__(self, key: Any) -> Any:
+        if len(self) >= MEMORY:
+            self.clear()
+        self[key] = found = self.find(key)
+        return found
 
 
-def _heading_features(text: str, heading: "Heading | None") -> Iterator[str]:
+def _name_all(*names: str) -> _Known:
+    """Buckets of features with these names, by the tuple of their values."""
+    return _Known(lambda values: [bucket(f"{n}={v}") for n, v in zip(names, values)])
+
+
+BUCKET_OF = _Known(bucket)
+WORD_BUCKET = _Known(lambda word: bucket(f"w={word}"))
+PAIR_BUCKET = _Known(lambda pair: bucket(f"b={pair[0]} {pair[1]}"))
+PLACE_BUCKET = _Known(lambda pair: bucket(f"{pair[0]}={pair[1]}"))
+LINE_BUCKETS = _name_all("case", "length", "ends", "bullet")
+PLACE_BUCKETS = _name_all("gap", "place", "first", "last")
+
+
+def _words(text: str) -> List[str]:
+    return ["#" if w.isdigit() else w.lower() for w in WORD.findall(text)[:MOST_WORDS]]
+
+
+def _line(text: str) -> Tuple[str, int, str, str]:
+    """Values of LINE_BUCKETS."""
     first = text.split("\n", 1)[0]
-    yield f"case={text[:1].isupper()}{first.isupper()}"
-    yield f"length={min(len(first) // 20, 6)}"
-    yield f"ends={first[-1:] if first[-1:] in '.:;,' else ''}"
-    yield f"bullet={text[:1] if not text[:1].isalnum() else text[:1].isdigit()}"
-    if heading is None:
-        return
-    yield f"heading={heading.alone}"
+    opening, closing = text[:1], first[-1:]
+    bullet = str(opening.isdigit()) if opening.isalnum() else opening
+    ends = closing if closing in ".:;," else ""
+    return f"{opening.isupper()}{first.isupper()}", min(len(first) // 20, 6), ends, bullet
+
+
+def _place(before: str, i: int, count: int) -> Tuple[int, int, int, int]:
+    """Values of PLACE_BUCKETS."""
+    return min(before.count("\n"), 2), N_PLACES * i // count, min(i, 3), min(count - i, 3)
+
+
+def _heading_features(text: str, heading: Heading) -> List[str]:
+    found = [f"heading={heading.alone}"]
     if heading.name:
-        yield f"title={heading.name}"
-        yield f"title={heading.name} {heading.exact} {heading.alone}"
-    title = first[: heading.end]
-    yield from (f"h={word.lower()}" for word in WORD.findall(title) if word.isalpha())
-
-
-def _place(doc: Doc, i: int, start: int, count: int) -> Iterator[str]:
-    before = doc[start - 1].text if start else "\n\n"
-    yield f"gap={min(before.count(chr(10)), 2)}"
-    yield f"place={N_PLACES * i // count}"
-    yield f"first={min(i, 3)}"
-    yield f"last={min(count - i, 3)}"
+        found.append(f"title={heading.name}")
+        found.append(f"title={heading.name} {heading.exact} {heading.alone}")
+    title = text.split("\n", 1)[0][: heading.end]
+    return found + [f"h={word.lower()}" for word in WORD.findall(title) if word.isalpha()]
 
 
 def stack(units: Sequence[Units]) -> Tuple[IntArray, IntArray]:

@@ -10,8 +10,11 @@ import torch
 from numpy.typing import NDArray
 from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
-from thinc.types import Floats1d, Floats2d
+from thinc.types import Floats2d
+from thinc.util import to_numpy
 
+from ..nets.chains import chain, marginals
+from ..nets.chains import decode as decode_chains
 from ..nets.crf import length_mask
 from ..nets.sections import SectionNet
 from .batch import join_rows, split_rows
@@ -205,16 +208,17 @@ def decode(model: Model, found: SectionScores) -> List[List[FoundSection]]:
     results: List[List[FoundSection]] = [[] for _ in found.scores]
     if not kept:
         return results
-    rows = [xp2torch(found.scores[i]) for i in kept]
-    padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-    mask, crf = length_mask(rows), model.shims[0]._model.crf
-    paths, sure = crf.decode(padded, mask), torch2xp(crf.marginals(padded, mask))
-    for i, tags, shares in zip(kept, paths, sure):
-        results[i] = _read_tags(found.units[i], tags, shares[numpy.arange(len(tags)), tags])
+    # on the CPU, wherever the scores are: the steps are too small for another device
+    chains = chain([torch.from_numpy(to_numpy(found.scores[i])) for i in kept])
+    crf = model.shims[0]._model.crf
+    paths = decode_chains(crf, chains)
+    sure = marginals(crf, chains).gather(1, paths.unsqueeze(1)).squeeze(1)
+    for i, tags, shares in zip(kept, paths.split(chains.lengths), sure.split(chains.lengths)):
+        results[i] = _read_tags(found.units[i], tags.tolist(), shares.numpy())
     return results
 
 
-def _read_tags(units: Units, tags: List[int], chosen: Floats1d) -> List[FoundSection]:
+def _read_tags(units: Units, tags: List[int], chosen: NDArray[numpy.float64]) -> List[FoundSection]:
     begins = [i for i, tag in enumerate(tags) if tag % 2 == 0]
     ends = [*begins[1:], len(tags)]
     return [

@@ -53,8 +53,7 @@ class EntityContext(nn.Module):
 
     def _look(self, vectors: Tensor, tokens: Tensor, asked: Dict[str, Tensor]) -> Tensor:
         window, mask = asked["window"], asked["mask"]
-        inside = (asked["inside"] & mask).unsqueeze(-1)
-        mean = (vectors[window] * inside).sum(1) / inside.sum(1).clamp(min=1)
+        mean = mean_inside(vectors, window, asked["inside"] & mask)
         label = self.label(asked["label"])
         entity = self.entity(self._hide(mean, self.hide)) + label
         around = tokens[window] + self.place(asked["place"])
@@ -88,6 +87,17 @@ def attend(
     values = torch.einsum("shk,hdk->shd", shares @ rows, weight[2].view(heads, width, -1))
     found: Tensor = attention.out_proj(values.reshape(len(asks), -1) + bias[2])
     return found, shares.mean(1)
+
+
+def mean_inside(rows: Tensor, window: Tensor, inside: Tensor) -> Tensor:
+    """(S,H) mean of the rows (N,H) of each window (S,M) where `inside` (S,M) is set, 0 if nowhere.
+
+    Most of a window is context: only the rows that count are looked up.
+    """
+    owner, place = inside.nonzero(as_tuple=True)
+    sums = rows.new_zeros(len(window), rows.shape[1])
+    sums = sums.index_add(0, owner, rows[window[owner, place]])
+    return sums / inside.sum(1, keepdim=True).clamp(min=1)
 
 
 def hide_rows(rows: Tensor, share: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""BIOES tags and the CRF over them. Imports torch alone."""
+"""BIOES tags and the CRF over them; `chains.py` reads it. Imports torch alone."""
 
 from typing import List, Sequence, Tuple
 
@@ -140,100 +140,18 @@ class MovesCRF(nn.Module):
 
     def log_partition(self, emissions: Tensor, mask: Tensor) -> Tensor:
         """(B,) log of the summed exp-scores of all legal paths."""
-        return self._forward_pass(emissions, mask)[1].to(emissions.dtype)
-
-    def _forward_pass(self, emissions: Tensor, mask: Tensor) -> Tuple[Tensor, Tensor]:
         trans, first, last = (wide(score) for score in self.scores())
         weights, columns = trans.exp(), wide(emissions).unbind(1)
         alpha = first + columns[0]
-        alphas = [alpha]
         for t, column in enumerate(columns[1:], 1):
             step = log_matmul(alpha, weights) + column
             alpha = torch.where(mask[:, t : t + 1], step, alpha)
-            alphas.append(alpha)
-        return torch.stack(alphas, 1), torch.logsumexp(alpha + last, dim=1)
-
-    def _backward_pass(self, emissions: Tensor, mask: Tensor) -> Tensor:
-        trans, _, last = (wide(score) for score in self.scores())
-        weights, columns = trans.exp().T, wide(emissions).unbind(1)
-        beta = last.expand(emissions.shape[0], -1)
-        betas = [beta]
-        for t in range(len(columns) - 1, 0, -1):
-            step = log_matmul(columns[t] + beta, weights)
-            beta = torch.where(mask[:, t : t + 1], step, beta)
-            betas.append(beta)
-        return torch.stack(betas[::-1], 1)
-
-    @torch.no_grad()
-    def marginals(self, emissions: Tensor, mask: Tensor) -> Tensor:
-        """(B,T,K) probability of each tag at each word."""
-        alphas, log_z = self._forward_pass(emissions, mask)
-        betas = self._backward_pass(emissions, mask)
-        shares = (alphas + betas - log_z.view(-1, 1, 1)).exp() * mask.unsqueeze(-1)
-        return shares.to(emissions.dtype)
-
-    @torch.no_grad()
-    def decode(self, emissions: Tensor, mask: Tensor) -> List[List[int]]:
-        """Best legal tag path of each sequence (Viterbi)."""
-        trans, first, last = self.scores()
-        score = first + emissions[:, 0]
-        back: List[Tensor] = []
-        for t in range(1, emissions.shape[1]):
-            best, index = (score.unsqueeze(2) + trans).max(dim=1)
-            score = torch.where(mask[:, t : t + 1], best + emissions[:, t], score)
-            back.append(index)
-        final = (score + last).argmax(dim=1)
-        return self._trace(back, final.tolist(), mask.sum(1).tolist())
-
-    @staticmethod
-    def _trace(back: List[Tensor], final: List[int], lengths: List[int]) -> List[List[int]]:
-        pointers = torch.stack(back, 1).tolist() if back else [[] for _ in final]
-        paths: List[List[int]] = []
-        for tag, steps, length in zip(final, pointers, lengths):
-            path = [tag] if length else []
-            for t in range(length - 2, -1, -1):
-                path.append(steps[t][path[-1]])
-            paths.append(path[::-1])
-        return paths
+        return torch.logsumexp(alpha + last, dim=1).to(emissions.dtype)
 
 
 class BioesCRF(MovesCRF):
-    """A `MovesCRF` over BIOES tags, which can weigh whole mentions."""
+    """A `MovesCRF` over BIOES tags."""
 
     def __init__(self, num_labels: int, learn: bool = True) -> None:
         super().__init__(*legal_moves(num_labels), learn)
         self.num_labels = num_labels
-
-    @torch.no_grad()
-    def span_marginals(
-        self, emissions: Tensor, mask: Tensor, spans: Sequence[Sequence[TokenSpan]]
-    ) -> List[List[float]]:
-        """Probability that each asked-for span is exactly a mention, per sequence."""
-        rows = [(b, s, e - 1, n) for b, row in enumerate(spans) for s, e, n in row]
-        if not rows:
-            return [[] for _ in spans]
-        seq, start, stop, label = torch.tensor(rows, device=emissions.device).unbind(1)
-        alphas, log_z = self._forward_pass(emissions, mask)
-        betas = self._backward_pass(emissions, mask)
-        trans, emissions = wide(self.scores()[0]), wide(emissions)
-        tag_b, tag_i, tag_e, tag_s = (1 + 4 * label + role for role in (B, I, E, S))
-        single = alphas[seq, start, tag_s] + betas[seq, start, tag_s]
-        sums = emissions.cumsum(1)  # inner words: start < w < stop
-        inner = (stop - start - 1).clamp(min=0)
-        inner_emit = sums[seq, (stop - 1).clamp(min=0), tag_i] - sums[seq, start, tag_i]
-        via_inner = (
-            trans[tag_b, tag_i]
-            + trans[tag_i, tag_e]
-            + inner_emit
-            + (inner - 1) * trans[tag_i, tag_i]
-        )
-        bridge = torch.where(inner > 0, via_inner, trans[tag_b, tag_e])
-        multi = (
-            alphas[seq, start, tag_b]
-            + bridge
-            + emissions[seq, stop, tag_e]
-            + betas[seq, stop, tag_e]
-        )
-        probs = (torch.where(start == stop, single, multi) - log_z[seq]).exp().clamp(max=1.0)
-        flat = iter(probs.tolist())
-        return [[next(flat) for _ in row] for row in spans]

@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from .crf import BioesCRF, num_tags
 
+# Words of about the same length that are spelt out together.
+AT_ONCE = 256
+
 
 class CharCNN(nn.Module):
     """Word vectors from characters: convolutions of several widths, max over positions.
@@ -29,9 +32,23 @@ class CharCNN(nn.Module):
 
     def forward(self, chars: Tensor) -> Tensor:
         """Encode `(words, characters)` ids to `(words, n_out)`."""
+        by_length = not self.training and len(chars) > AT_ONCE
+        return self._encode_by_length(chars) if by_length else self._encode(chars)
+
+    def _encode(self, chars: Tensor) -> Tensor:
         embedded = self.embed(chars).transpose(1, 2)
         pooled = [torch.relu(c(embedded)).amax(dim=2) for c in self.convolutions]
         return torch.cat(pooled, dim=1)
+
+    def _encode_by_length(self, chars: Tensor) -> Tensor:
+        """The same, with words of about the same length together: most are short."""
+        lengths, order = (chars > 0).sum(1).sort()
+        # one place of padding stays, as all places with nothing but padding give the same
+        parts = [
+            self._encode(chars[rows, : int(length.max()) + 1])
+            for rows, length in zip(order.split(AT_ONCE), lengths.split(AT_ONCE))
+        ]
+        return torch.cat(parts)[order.argsort()]
 
 
 class TokenTagger(nn.Module):
@@ -79,6 +96,8 @@ class TokenTagger(nn.Module):
         word_of (Tensor): Distinct word of each token. Shape (tokens,).
         RETURNS (Tensor): Shape (tokens, tags).
         """
+        if self.hidden is None and not self.training:
+            return self._score_parts(vectors, shapes, chars, word_of)
         parts = [vectors, *(table(shapes[:, i]) for i, table in enumerate(self.shapes))]
         if self.chars is not None:
             parts.append(self.chars(chars)[word_of])
@@ -86,3 +105,19 @@ class TokenTagger(nn.Module):
         if self.hidden is not None:
             hidden = self.dropout(nn.functional.gelu(self.hidden(hidden)))
         return self.output(hidden)
+
+    def _score_parts(
+        self, vectors: Tensor, shapes: Tensor, chars: Tensor, word_of: Tensor
+    ) -> Tensor:
+        """The same without joining the parts: what many tokens share is weighed once."""
+        tables = [table.weight for table in self.shapes]
+        rows = [shapes[:, i] for i in range(len(tables))]
+        if self.chars is not None:
+            tables.append(self.chars(chars))
+            rows.append(word_of)
+        widths = [vectors.shape[1], *(table.shape[1] for table in tables)]
+        first, *weights = self.output.weight.split(widths, dim=1)
+        scores = nn.functional.linear(vectors, first, self.output.bias)
+        for table, weight, row in zip(tables, weights, rows):
+            scores = scores + nn.functional.linear(table, weight)[row]
+        return scores

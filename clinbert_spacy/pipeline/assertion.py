@@ -12,7 +12,7 @@ from thinc.api import Config, Model
 
 from .. import attributes
 from ..attributes import ASSERTION_KEY, AXES, DRUG_AXES, PROBLEM_AXES, REVIEW_KEY
-from .context import Asked, Findings, is_chronic, judge
+from .context import Asked, Findings, judge
 from .cues import CueMatcher
 from .medspacy_names import install_medspacy_names
 from .optional_model import OptionalModel
@@ -166,10 +166,10 @@ class ClinicalAssertion(OptionalModel):
                 "(or another component that sets them) before it."
             )
         spans = sorted((e for e in entities if e.label_ in self.axes), key=lambda e: e.start)
-        chronic = self.matcher.data["chronic"] if self.chronic_is_current else ()
+        lasts = self.matcher.is_chronic if self.chronic_is_current else lambda _: False
         names = [name or "" for name in attributes.section_names_of(doc, spans)]
         asked = [
-            Asked(span, self.axes[span.label_], section, is_chronic(span, chronic))
+            Asked(span, self.axes[span.label_], section, lasts(span))
             for span, section in zip(spans, governing_sections(doc, spans))
         ]
         cues, findings = judge(doc, asked, self.matcher)

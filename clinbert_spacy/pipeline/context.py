@@ -5,12 +5,13 @@ carry the cue that is open on each axis to the entities.
 """
 
 import re
-from typing import Container, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Container, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from spacy.tokens import Doc, Span
 
 from ..attributes import AXES
 from .cues import END, SUBJECT, Cue, CueMatcher, Role
+from .note_words import NoteWords, read_words
 
 STATUS, PERSON, PRESENCE = "drug_status", "experiencer", "presence"
 DEFAULTS = {axis: values[0] for axis, values in AXES.items()}
@@ -66,6 +67,7 @@ class Finding(NamedTuple):
 
 
 Findings = Dict[str, Finding]
+BY_DEFAULT = {axis: Finding(value, None, "default") for axis, value in DEFAULTS.items()}
 
 
 class Asked(NamedTuple):
@@ -91,27 +93,29 @@ def judge(
     RETURNS (Tuple[List[Cue], List[Findings]]): the cues, and by axis what they say of each entity.
     """
     taken = {i for one in asked for i in range(one.span.start, one.span.end)}
-    cues = sorted([*matcher.find(doc, taken), *find_signs(doc)])
-    ahead = carry_ahead(doc, asked, cues, matcher.short, matcher.data.get("exchange", ()))
-    behind = carry_back(doc, asked, cues, matcher.answers)
-    sections = matcher.data["sections"]
+    words = read_words(doc)
+    cues = sorted([*matcher.find(doc, words, taken), *find_signs(words)])
+    ahead = carry_ahead(words, asked, cues, matcher.short, matcher.data.get("exchange", ()))
+    behind = carry_back(words, asked, cues, matcher.answers)
+    inside = [matcher.look_inside(one.span) for one in asked]
     findings = [
-        {axis: _decide(matcher, one, axis, before, after, sections) for axis in one.axes}
-        for one, before, after in zip(asked, ahead, behind)
+        {axis: _decide(words, matcher, one, axis, before, after, own) for axis in one.axes}
+        for one, before, after, own in zip(asked, ahead, behind, inside)
     ]
-    return cues, share_status(asked, read_reactions(doc, asked, findings, matcher))
+    return cues, share_status(asked, read_reactions(words, asked, findings, matcher))
 
 
 def read_reactions(
-    doc: Doc, asked: Sequence[Asked], findings: Sequence[Findings], matcher: CueMatcher
+    words: NoteWords, asked: Sequence[Asked], findings: Sequence[Findings], matcher: CueMatcher
 ) -> List[Findings]:
     """Read `Penicillin: hives` as an allergy, where nothing else is said of either.
 
     The drug opens the statement, the problem ends it, and is what drugs do and not what they are
     given for.
 
-    doc (Doc): a note. asked (Sequence[Asked]): entities. findings (Sequence[Findings]): what the
-    cues say of each. matcher (CueMatcher): knows reactions, and the remedies of such problems.
+    words (NoteWords): of a note. asked (Sequence[Asked]): entities.
+    findings (Sequence[Findings]): what the cues say of each. matcher (CueMatcher): knows
+    reactions, and the remedies of such problems.
     RETURNS (List[Findings]): the same, with those reactions.
     """
     read = list(findings)
@@ -119,9 +123,9 @@ def read_reactions(
         drug, problem = asked[k].span, asked[k + 1].span
         if not (STATUS in read[k] and PRESENCE in read[k + 1]):
             continue
-        if not matcher.is_reaction(drug.text, problem.text) or not _opens(doc, drug.start):
+        if not matcher.is_reaction(drug.text, problem.text) or not _opens(words, drug.start):
             continue
-        between = doc[drug.end : problem.start].text
+        between = words.phrase(drug.end, problem.start)
         said = (read[k][STATUS], read[k + 1][PRESENCE])
         if between in LEADS_ON and all(f.source != "cue" for f in said):
             cue = (drug.end, problem.start)
@@ -130,34 +134,36 @@ def read_reactions(
     return read
 
 
-def _opens(doc: Doc, token: int) -> bool:
+def _opens(words: NoteWords, token: int) -> bool:
     """Whether a token opens a statement."""
-    before = doc[token - 1].text if token else "\n"
-    return bool(doc[token].is_sent_start) or before in (";", ".") or "\n" in before
+    before = words.texts[token - 1] if token else "\n"
+    return words.begins[token] or before in (";", ".") or "\n" in before
 
 
-def find_signs(doc: Doc) -> List[Cue]:
+def find_signs(words: NoteWords) -> List[Cue]:
     """Find the lines that say `+` or `-` of a finding; a list of `-` alone is only a list.
 
-    doc (Doc): a note.
+    words (NoteWords): of a note.
     RETURNS (List[Cue]): the signs, in order.
     """
     found: List[Cue] = []
     block: List[int] = []
-    opens = [i for i in range(len(doc)) if i == 0 or "\n" in doc[i - 1].text]
-    for i in [*opens, None]:
-        if i is not None and doc[i].text in SIGNS and (not block or _next_line(doc, block[-1], i)):
+    texts = words.texts
+    breaks = [i for i, text in enumerate(texts[:-1]) if "\n" in text]
+    for i in [*range(len(texts[:1])), *(i + 1 for i in breaks), None]:
+        signs = i is not None and texts[i] in SIGNS
+        if signs and (not block or _next_line(words, block[-1], i)):
             block.append(i)
             continue
-        if len({doc[j].text for j in block}) > 1:
-            found.extend(Cue(j, j + 1, (SIGNS[doc[j].text],)) for j in block)
-        block = [i] if i is not None and doc[i].text in SIGNS else []
+        if len({texts[j] for j in block}) > 1:
+            found.extend(Cue(j, j + 1, (SIGNS[texts[j]],)) for j in block)
+        block = [i] if signs else []
     return found
 
 
-def _next_line(doc: Doc, left: int, right: int) -> bool:
+def _next_line(words: NoteWords, left: int, right: int) -> bool:
     """Whether one line lies between two tokens that open lines."""
-    return sum(doc[i].text.count("\n") for i in range(left, right)) == 1
+    return sum(words.texts[i].count("\n") for i in range(left, right)) == 1
 
 
 def share_status(asked: Sequence[Asked], findings: Sequence[Findings]) -> List[Findings]:
@@ -170,13 +176,14 @@ def share_status(asked: Sequence[Asked], findings: Sequence[Findings]) -> List[F
     RETURNS (List[Findings]): the same, with findings of the source `mention`.
     """
     said: Dict[str, Finding] = {}
-    for one, found in zip(asked, findings):
+    names = [one.span.text.lower() if STATUS in one.axes else "" for one in asked]
+    for name, found in zip(names, findings):
         status = found.get(STATUS)
         if status is not None and status.source == "cue" and status.value != DEFAULTS[STATUS]:
-            said[one.span.text.lower()] = status
+            said[name] = status
     shared = []
-    for one, found in zip(asked, findings):
-        other = said.get(one.span.text.lower())
+    for name, found in zip(names, findings):
+        other = said.get(name)
         counts = STATUS in found and other is not None and _counts_more(other, found[STATUS])
         shared.append({**found, STATUS: other._replace(source="mention")} if counts else found)
     return shared
@@ -193,7 +200,7 @@ Open = Dict[str, Tuple[Role, Cue]]
 
 
 def carry_ahead(
-    doc: Doc,
+    words: NoteWords,
     asked: Sequence[Asked],
     cues: Sequence[Cue],
     short: Container[str] = (),
@@ -201,14 +208,15 @@ def carry_ahead(
 ) -> List[Open]:
     """Carry cues that stand before entities to them.
 
-    doc (Doc): the note. asked (Sequence[Asked]): entities. cues (Sequence[Cue]): both in order.
+    words (NoteWords): of the note.
+    asked (Sequence[Asked]): entities. cues (Sequence[Cue]): both in order.
     short (Container[str]): cues that reach a few words. exchange (Container[str]): cues of a drug
     that makes way for another.
     RETURNS (List[Open]): by entity, the last open cue of each axis.
     """
     results: List[Open] = []
     drugs = {one.span.start for one in asked if STATUS in one.axes}
-    scope = Scope(doc)
+    scope = Scope(words)
     position = last_drug = 0
     # which kind of entity stands first behind a cue
     firsts: Dict[Cue, str] = {}
@@ -222,12 +230,12 @@ def carry_ahead(
         near = {
             axis: (role, cue)
             for axis, (role, cue) in scope.near(start).items()
-            if not (_text(doc, cue) in short and _is_beyond(doc, cue.end, start))
+            if not (_text(words, cue) in short and _is_beyond(words, cue.end, start))
         }
         kind = STATUS if STATUS in one.axes else PRESENCE
         _leave_to_others(near, kind, firsts)
         if kind == STATUS:
-            _take_its_place(doc, near, exchange, last_drug, start)
+            _take_its_place(words, near, exchange, last_drug, start)
             last_drug = one.span.end
         results.append(near)
     return results
@@ -243,23 +251,25 @@ def _leave_to_others(near: Open, kind: str, firsts: Dict[Cue, str]) -> None:
         firsts.setdefault(cue, kind)
 
 
-def _take_its_place(doc: Doc, near: Open, exchange: Container[str], left: int, right: int) -> None:
+def _take_its_place(
+    words: NoteWords, near: Open, exchange: Container[str], left: int, right: int
+) -> None:
     """Read the second of two drugs as started: "swapped sertraline for mirtazapine"."""
     if STATUS not in near:
         return
     _, cue = near[STATUS]
-    leads_on = any(doc[i].lower_ in INSTEAD for i in range(max(left, right - 3), right))
-    if leads_on and cue.end <= left and _text(doc, cue) in exchange:
+    leads_on = any(words.lower[i] in INSTEAD for i in range(max(left, right - 3), right))
+    if leads_on and cue.end <= left and _text(words, cue) in exchange:
         near[STATUS] = (Role(STATUS, "started", "before"), cue)
 
 
-def _text(doc: Doc, cue: Cue) -> str:
-    return doc[cue.start : cue.end].text.lower()
+def _text(words: NoteWords, cue: Cue) -> str:
+    return words.phrase(cue.start, cue.end).lower()
 
 
-def _is_beyond(doc: Doc, left: int, right: int) -> bool:
+def _is_beyond(words: NoteWords, left: int, right: int) -> bool:
     """Whether a cue of a few words does not reach from one token to another."""
-    return right - left > REACH_SHORT or any(doc[i].text in ",:(" for i in range(left, right))
+    return right - left > REACH_SHORT or any(words.texts[i] in ",:(" for i in range(left, right))
 
 
 class Scope:
@@ -268,8 +278,8 @@ class Scope:
     A sentence ends them, unless it ends in a colon and a list follows: `Negative for:`, then items.
     """
 
-    def __init__(self, doc: Doc) -> None:
-        self.doc = doc
+    def __init__(self, words: NoteWords) -> None:
+        self.words = words
         self.current: Open = {}
         self.at = 0
         self.listing = False
@@ -277,7 +287,7 @@ class Scope:
     def move_to(self, token: int) -> None:
         """Go on to a token, over the sentences in between."""
         for i in range(self.at + 1, token + 1):
-            if self.doc[i].is_sent_start:
+            if self.words.begins[i]:
                 self._begin_sentence(i)
         self.at = max(self.at, token)
 
@@ -287,7 +297,7 @@ class Scope:
         of_drug (bool): a drug follows at once: "no aspirin (rash)", "likely ifosfamide: acidosis".
         """
         ends = [role.value for role in cue.roles if role.axis == END]
-        if ends and self.doc[cue.start].text == ";":
+        if ends and self.words.texts[cue.start] == ";":
             # "Allergies: aspirin - wheeze; codeine - nausea"
             self.current = {a: pair for a, pair in self.current.items() if self._lists(pair[1])}
         elif ends:
@@ -307,17 +317,17 @@ class Scope:
         last = self.current.get(role.axis)
         if role.axis != STATUS:
             self.current[role.axis] = (role, cue)
-        elif self.doc[cue.start].lower_ in CONDITIONS and cue.end - cue.start == 1:
-            if self.doc[cue.start].is_sent_start:
+        elif self.words.lower[cue.start] in CONDITIONS and cue.end - cue.start == 1:
+            if self.words.begins[cue.start]:
                 self.current[STATUS] = (role, cue)
-        elif last is None or self.doc[last[1].start].lower_ not in CONDITIONS:
+        elif last is None or self.words.lower[last[1].start] not in CONDITIONS:
             self.current[STATUS] = (role, cue)
         elif role.value not in GIVEN:
             del self.current[STATUS]
 
     def _lists(self, cue: Cue) -> bool:
         """Whether a cue ends in a colon or stands before one."""
-        return any(t.text == ":" for t in self.doc[cue.end - 1 : cue.end + 1])
+        return ":" in self.words.texts[cue.end - 1 : cue.end + 1]
 
     def near(self, token: int) -> Open:
         """What is open and within reach of a token."""
@@ -328,20 +338,21 @@ class Scope:
         }
 
     def _begin_sentence(self, i: int) -> None:
-        before = next((t for t in reversed(self.doc[max(0, i - 3) : i]) if not t.is_space), None)
-        opens = before is not None and before.text == ":"
-        goes_on = self.listing and self.doc[i].text in BULLETS
+        before = reversed(self.words.texts[max(0, i - 3) : i])
+        opens = next((text for text in before if not text.isspace()), "") == ":"
+        goes_on = self.listing and self.words.texts[i] in BULLETS
         self.listing = opens or goes_on
         if not self.listing:
             self.current = {}
 
 
 def carry_back(
-    doc: Doc, asked: Sequence[Asked], cues: Sequence[Cue], answers: Container[str] = ()
+    words: NoteWords, asked: Sequence[Asked], cues: Sequence[Cue], answers: Container[str] = ()
 ) -> List[Open]:
     """Carry cues that stand behind entities back to them, and through the list before them.
 
-    doc (Doc): the note. asked (Sequence[Asked]): entities. cues (Sequence[Cue]): both in order.
+    words (NoteWords): of the note.
+    asked (Sequence[Asked]): entities. cues (Sequence[Cue]): both in order.
     answers (Container[str]): cues that are said of the last of a list only.
     RETURNS (List[Open]): by entity, the first cue of each axis within reach.
     """
@@ -356,69 +367,72 @@ def carry_back(
             position -= 1
         near = [cue for cue in near if cue.start - end <= REACH_BACK]
         # what stands behind another of its kind is said of that
-        limit = following.get(asked[k].axes, len(doc))
-        results[k] = _reach_back(doc, asked[k].span, [c for c in near if c.start < limit])
+        limit = following.get(asked[k].axes, len(words.texts))
+        results[k] = _reach_back(words, asked[k].span, [c for c in near if c.start < limit])
         following[asked[k].axes] = asked[k].span.start
-        if k + 1 < len(asked) and _joined(doc, end, asked[k + 1].span.start):
-            shared = _of_list(doc, asked[k + 1].span, results[k + 1], answers)
+        if k + 1 < len(asked) and _joined(words, end, asked[k + 1].span.start):
+            shared = _of_list(words, asked[k + 1].span, results[k + 1], answers)
             results[k] = {**shared, **results[k]}
     return results
 
 
-def _of_list(doc: Doc, last: Span, found: Open, answers: Container[str]) -> Open:
+def _of_list(words: NoteWords, last: Span, found: Open, answers: Container[str]) -> Open:
     """What stands behind the last of a list and is said of all: not the `nil` of `pain, rash nil`.
 
     An answer behind a colon is: `stroke, TIA: none`. So is what follows `and`.
     """
-    before = doc[last.start - 1].text if last.start else ""
+    before = words.texts[last.start - 1] if last.start else ""
     if before != ",":
         return found
     return {
         axis: (role, cue)
         for axis, (role, cue) in found.items()
-        if cue.start > last.end or _text(doc, cue) not in answers
+        if cue.start > last.end or _text(words, cue) not in answers
     }
 
 
-def _reach_back(doc: Doc, span: Span, near: Sequence[Cue]) -> Open:
+def _reach_back(words: NoteWords, span: Span, near: Sequence[Cue]) -> Open:
     found: Open = {}
     for cue in near:
         ends = any(role.axis == END for role in cue.roles)
-        if ends or _sentence_between(doc, span.end - 1, cue.start):
+        if ends or _sentence_between(words, span.end - 1, cue.start):
             break
         for role in cue.roles:
             if role.direction != "after":
                 continue
             first = found.get(role.axis)
             # "stopped two years ago": over, and not ended now
-            if first is None or (first[0].value, role.value) == ENDED and _is_dated(doc, cue):
+            if first is None or (first[0].value, role.value) == ENDED and _is_dated(words, cue):
                 found[role.axis] = (role, cue)
         # a comma, or a cue for what follows, cuts it off from cues further on
-        if doc[cue.end - 1].text == ",":
+        if words.texts[cue.end - 1] == ",":
             break
     return found
 
 
-def _sentence_between(doc: Doc, left: int, right: int) -> bool:
+def _sentence_between(words: NoteWords, left: int, right: int) -> bool:
     """Whether a sentence begins after one token and up to another."""
-    return any(doc[i].is_sent_start for i in range(left + 1, right + 1))
+    return True in words.begins[left + 1 : right + 1]
 
 
-def _joined(doc: Doc, left: int, right: int) -> bool:
+def _joined(words: NoteWords, left: int, right: int) -> bool:
     """Whether nothing but commas and conjunctions stand between two tokens."""
-    return 0 < right - left <= 3 and all(doc[i].lower_ in JOINED for i in range(left, right))
+    return 0 < right - left <= 3 and all(words.lower[i] in JOINED for i in range(left, right))
 
 
 def _decide(
+    words: NoteWords,
     matcher: CueMatcher,
     one: Asked,
     axis: str,
     before: Open,
     after: Open,
-    sections: Mapping[str, Mapping[str, str]],
+    own: Sequence[Role],
 ) -> Finding:
     pairs = [pair for pair in (before.get(axis), after.get(axis)) if pair is not None]
-    inside = [role for role in matcher.look_inside(one.span) if role.axis == axis]
+    inside = [role for role in own if role.axis == axis]
+    if not pairs and not inside and not (axis == STATUS and PERSON in before):
+        return _unsaid(matcher, one, axis)
     # "denies exertional dyspnoea"
     outweighed = any(role.value in OUTWEIGHS for role, _ in pairs)
     if inside and not (outweighed and inside[0].value == "conditional"):
@@ -428,16 +442,19 @@ def _decide(
         if PERSON in before and _is_of_others(before[PERSON][0], found):
             _, cue = before[PERSON]
             return Finding("not_taken", (cue.start, cue.end), "cue")
-        found = _drug_cues(matcher, one.span, found)
+        found = _drug_cues(words, matcher, found)
     if axis == PRESENCE:
-        found = _problem_cues(one.span, found)
+        found = _problem_cues(words, found)
     if found:
         role, cue = min(found, key=lambda pair: _weigh(one.span, *pair))
         return Finding(role.value, (cue.start, cue.end), "cue")
-    default = sections.get(one.section, {}).get(axis)
-    if default is not None:
-        return Finding(default, None, "section")
-    return Finding(DEFAULTS[axis], None, "default")
+    return _unsaid(matcher, one, axis)
+
+
+def _unsaid(matcher: CueMatcher, one: Asked, axis: str) -> Finding:
+    """What holds where no cue decides."""
+    default = matcher.data["sections"].get(one.section, {}).get(axis)
+    return BY_DEFAULT[axis] if default is None else Finding(default, None, "section")
 
 
 def _is_of_others(person: Role, found: Sequence[Tuple[Role, Cue]]) -> bool:
@@ -447,32 +464,33 @@ def _is_of_others(person: Role, found: Sequence[Tuple[Role, Cue]]) -> bool:
 
 
 def _drug_cues(
-    matcher: CueMatcher, drug: Span, found: List[Tuple[Role, Cue]]
+    words: NoteWords, matcher: CueMatcher, found: List[Tuple[Role, Cue]]
 ) -> List[Tuple[Role, Cue]]:
     """The cues of a drug that count: `on` says little beside `on aspirin - hold`."""
-    firm = [pair for pair in found if _text(drug.doc, pair[1]) not in matcher.yields]
+    firm = [pair for pair in found if _text(words, pair[1]) not in matcher.yields]
     values = {role.value for role, _ in firm}
     if values == set(ENDED):
         # "stopped digoxin two years ago"
-        dated = [p for p in firm if p[0].value == "past" and _is_dated(drug.doc, p[1])]
+        dated = [p for p in firm if p[0].value == "past" and _is_dated(words, p[1])]
         return dated or firm
     return firm or found
 
 
-def _problem_cues(problem: Span, found: List[Tuple[Role, Cue]]) -> List[Tuple[Role, Cue]]:
+def _problem_cues(words: NoteWords, found: List[Tuple[Role, Cue]]) -> List[Tuple[Role, Cue]]:
     """The cues of a problem that count: "no dyspnoea on exertion" is absent."""
     values = {role.value for role, _ in found}
     if values & OUTWEIGHS:
         # "if the pain persists, start codeine", but "return if fever persists"
-        bare = any(problem.doc[c.start].lower_ in CONDITIONS for _, c in found)
+        bare = any(words.lower[c.start] in CONDITIONS for _, c in found)
         weaker = {"conditional"} if bare or "absent" in values else {"conditional", "present"}
         return [pair for pair in found if pair[0].value not in weaker]
     return found
 
 
-def _is_dated(doc: Doc, cue: Cue) -> bool:
+def _is_dated(words: NoteWords, cue: Cue) -> bool:
     """Whether a cue says that it was long ago."""
-    return any(t.lower_ in AGO or YEAR.fullmatch(t.text) for t in doc[cue.start : cue.end])
+    dates = filter(YEAR.fullmatch, words.texts[cue.start : cue.end])
+    return not AGO.isdisjoint(words.lower[cue.start : cue.end]) or any(dates)
 
 
 def _weigh(span: Span, role: Role, cue: Cue) -> Tuple[int, int]:
@@ -483,13 +501,3 @@ def _weigh(span: Span, role: Role, cue: Cue) -> Tuple[int, int]:
 
 def _distance(span: Span, cue: Cue) -> int:
     return span.start - cue.end if cue.end <= span.start else cue.start - span.end
-
-
-def is_chronic(span: Span, chronic: Iterable[str]) -> bool:
-    """Whether an entity names a disease that lasts.
-
-    span (Span): the entity. chronic (Iterable[str]): names in small letters.
-    RETURNS (bool): whether one of them stands in it as a word or words.
-    """
-    text = f" {span.text.lower()} "
-    return any(f" {name} " in text or f" {name}'" in text for name in chronic)

@@ -14,16 +14,17 @@ from typing import (
     NamedTuple,
     Optional,
     Pattern,
+    Set,
     Tuple,
 )
 
 from spacy.language import Language
 from spacy.matcher import PhraseMatcher
 from spacy.tokens import Doc, Span
-from spacy.util import filter_spans
 
 from ..attributes import AXES
-from .word_patterns import Word, WordPatterns
+from .note_words import NoteWords
+from .word_patterns import MEMORY, Word, WordPatterns
 
 RESOURCE = "resources/en/cues.json"
 DIRECTIONS = ("before", "after", "inside")
@@ -59,6 +60,29 @@ class Cue(NamedTuple):
     roles: Tuple[Role, ...]
 
 
+class Phrase(NamedTuple):
+    """A phrase of the lists in a note: tokens from `start` up to `end`, and which one it is."""
+
+    start: int
+    end: int
+    key: str
+
+
+def longest(phrases: Iterable[Phrase]) -> List[Phrase]:
+    """Keep the longest of phrases that overlap, the first of two that are equally long.
+
+    phrases (Iterable[Phrase]): of a note. RETURNS (List[Phrase]): in order.
+    """
+    kept: List[Phrase] = []
+    seen: Set[int] = set()
+    for phrase in sorted(phrases, key=lambda p: (p.start - p.end, p.start)):
+        # none that was kept is shorter: it would reach over one of the ends
+        if phrase.start not in seen and phrase.end - 1 not in seen:
+            kept.append(phrase)
+            seen.update(range(phrase.start, phrase.end))
+    return sorted(kept)
+
+
 @lru_cache(maxsize=1)
 def load_cues() -> Dict[str, Any]:
     """Read the cue lists. RETURNS (Dict[str, Any]): `resources/en/cues.json`."""
@@ -88,36 +112,36 @@ def list_roles(data: Mapping[str, Any]) -> Dict[str, Tuple[Role, ...]]:
     return {phrase: tuple(found) for phrase, found in roles.items()}
 
 
-def _entity_before(doc: Doc, start: int, taken: Container[int]) -> bool:
+def _entity_before(words: NoteWords, start: int, taken: Container[int]) -> bool:
     """Whether an entity ends at a token, or before the colon or bracket in front of it."""
     for i in range(start - 1, max(-1, start - 1 - REACH_LINKS), -1):
         if i in taken:
             return True
-        if "\n" in doc[i].text or not (doc[i].text in LINKS or doc[i].text.isspace()):
+        if "\n" in words.texts[i] or not (words.texts[i] in LINKS or words.texts[i].isspace()):
             return False
     return False
 
 
-def _stops(doc: Doc, end: int) -> bool:
+def _stops(words: NoteWords, end: int) -> bool:
     """Whether nothing of the same statement follows."""
-    return end >= len(doc) or doc[end].text in STOPS or "\n" in doc[end].text
+    return end >= len(words.texts) or words.texts[end] in STOPS or "\n" in words.texts[end]
 
 
-def _is_apart(doc: Doc, start: int, end: int) -> bool:
+def _is_apart(words: NoteWords, start: int, end: int) -> bool:
     """Whether a sign opens what follows: `?PE`, not `PE?` nor `PE (?)`."""
-    if start == 0 or (end < len(doc) and doc[end].text == ")"):
+    if start == 0 or (end < len(words.texts) and words.texts[end] == ")"):
         return start == 0
-    return bool(doc[start - 1].whitespace_) or not doc[start - 1].text[-1].isalnum()
+    return bool(words.spaces[start - 1]) or not words.texts[start - 1][-1].isalnum()
 
 
-def _boxes_follow(doc: Doc, start: int, taken: Container[int]) -> bool:
+def _boxes_follow(words: NoteWords, start: int, taken: Container[int]) -> bool:
     """Whether the boxes of a line stand behind what they tick: `Fever [ ] Cough [x]`."""
     first = start
     for i in range(start - 1, max(-1, start - 1 - REACH_LINE), -1):
-        if "\n" in doc[i].text:
+        if "\n" in words.texts[i]:
             break
-        first = i if doc[i].text == "[" else first
-    return _entity_before(doc, first, taken)
+        first = i if words.texts[i] == "[" else first
+    return _entity_before(words, first, taken)
 
 
 def _has_both(roles: Iterable[Role]) -> bool:
@@ -141,17 +165,21 @@ class CueMatcher:
         self.answers = frozenset(self.data.get("answers", ()))
         self.close = frozenset(self.data.get("close", ()))
         self.short = frozenset(self.data.get("short", ()))
+        self.inside: List[Tuple[Pattern[str], Tuple[Role, ...]]] = [
+            (re.compile(phrase.strip("/")), roles)
+            for phrase, roles in self.roles.items()
+            if roles[0].direction == "inside"
+        ]
         self.yields = frozenset(self.data.get("yields", ()))
+        self._names: Dict[str, Tuple[List[Role], bool]] = {}
 
     def _cut(self, nlp: Language) -> None:
         """Cut the phrases into tokens; the pipeline is not needed any more."""
         self.nlp = None
         self.phrases = PhraseMatcher(nlp.vocab, attr="LOWER")
         patterns: Dict[str, List[Word]] = {}
-        self.inside: List[Tuple[Pattern[str], Tuple[Role, ...]]] = []
         for phrase, roles in self.roles.items():
             if roles[0].direction == "inside":
-                self.inside.append((re.compile(phrase.strip("/")), roles))
                 continue
             words = _split(phrase, nlp)
             if any(isinstance(word, re.Pattern) for word in words):
@@ -160,42 +188,44 @@ class CueMatcher:
                 self.phrases.add(phrase, [nlp.make_doc(phrase)])
         self.patterns = WordPatterns(patterns)
 
-    def find(self, doc: Doc, taken: Container[int] = ()) -> List[Cue]:
+    def find(self, doc: Doc, words: NoteWords, taken: Container[int] = ()) -> List[Cue]:
         """Find the cues of a note, the longest where they overlap.
 
-        doc (Doc): the note. taken (Container[int]): tokens of entities, which are no cues.
+        doc (Doc): the note. words (NoteWords): its tokens.
+        taken (Container[int]): those of entities, which are no cues.
         RETURNS (List[Cue]): in order; those without a meaning are left out.
         """
         if self.nlp is not None:
             self._cut(self.nlp)
-        found = [*self.phrases(doc, as_spans=True), *self.patterns(doc)]
-        free = (s for s in found if not any(i in taken for i in range(s.start, s.end)))
-        kept = filter_spans(free)
-        cues = [self._place(doc, s, taken) for s in sorted(kept)]
+        strings = doc.vocab.strings
+        found = [Phrase(start, end, strings[key]) for key, start, end in self.phrases(doc)]
+        found += [Phrase(s.start, s.end, s.label_) for s in self.patterns(doc)]
+        free = (p for p in found if not any(i in taken for i in range(p.start, p.end)))
+        cues = [self._place(words, phrase, taken) for phrase in longest(free)]
         return [cue for cue in cues if any(role.axis != PSEUDO for role in cue.roles)]
 
-    def _place(self, doc: Doc, span: Span, taken: Container[int]) -> Cue:
+    def _place(self, words: NoteWords, span: Phrase, taken: Container[int]) -> Cue:
         """The cue of a phrase, with what it says where it stands."""
-        roles = self.roles[span.label_]
-        if span[0].text in QUERIES:
+        roles = self.roles[span.key]
+        if words.texts[span.start] in QUERIES:
             # "headache ?migraine" asks for what follows, "migraine?" for what stands before
-            keeps = "before" if _is_apart(doc, span.start, span.end) else "after"
-        elif span[0].text == "[" and span.label_ not in self.answers:
+            keeps = "before" if _is_apart(words, span.start, span.end) else "after"
+        elif words.texts[span.start] == "[" and span.key not in self.answers:
             keeps = ""
-            if _boxes_follow(doc, span.start, taken):
+            if _boxes_follow(words, span.start, taken):
                 roles = tuple(r._replace(direction="after") for r in roles)
         else:
-            keeps = self._keeps(doc, span, taken)
+            keeps = self._keeps(words, span, taken)
         kept = roles if not keeps else tuple(r for r in roles if r.direction in ("", keeps))
         return Cue(span.start, span.end, kept)
 
-    def _keeps(self, doc: Doc, span: Span, taken: Container[int]) -> str:
+    def _keeps(self, words: NoteWords, span: Phrase, taken: Container[int]) -> str:
         """The one direction in which a phrase is to be read at its place, "" for both."""
-        phrase = span.label_
-        behind = _entity_before(doc, span.start, taken)
+        phrase = span.key
+        behind = _entity_before(words, span.start, taken)
         if phrase in self.close:
             return "after" if behind else "before"
-        ends = _stops(doc, span.end)
+        ends = _stops(words, span.end)
         if phrase in self.answers:
             return "after" if behind and ends else "before"
         if not _has_both(self.roles[phrase]):
@@ -221,10 +251,31 @@ class CueMatcher:
         entity (Span): the entity.
         RETURNS (List[Role]): what they say.
         """
-        if self.nlp is not None:
-            self._cut(self.nlp)
+        return self._name(entity)[0]
+
+    def is_chronic(self, entity: Span) -> bool:
+        """Whether an entity names a disease that lasts.
+
+        entity (Span): the entity.
+        RETURNS (bool): whether one of the names stands in it as a word or words.
+        """
+        return self._name(entity)[1]
+
+    def _name(self, entity: Span) -> Tuple[List[Role], bool]:
+        """What the words of an entity say, whatever stands around them."""
         text = entity.text.lower()
-        return [role for pattern, found in self.inside if pattern.search(text) for role in found]
+        found = self._names.get(text)
+        if found is None:
+            if len(self._names) >= MEMORY:
+                self._names.clear()
+            found = self._names[text] = self._read_name(text)
+        return found
+
+    def _read_name(self, text: str) -> Tuple[List[Role], bool]:
+        roles = [role for pattern, said in self.inside if pattern.search(text) for role in said]
+        apart = f" {text} "
+        names = self.data.get("chronic", ())
+        return roles, any(f" {name} " in apart or f" {name}'" in apart for name in names)
 
 
 def _split(phrase: str, nlp: Language) -> List[Word]:

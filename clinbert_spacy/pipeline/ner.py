@@ -4,6 +4,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequ
 
 import numpy
 from numpy.typing import NDArray
+from spacy.attrs import ORTH
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, Span, SpanGroup
@@ -195,7 +196,7 @@ class ClinicalNER(TrainablePipe):
                 for (start, end, label), p in zip(spans, probabilities)
                 if p >= self.threshold
             ]
-            words = [token.orth for token in doc] if self.consistency else []
+            words = doc.to_array([ORTH]).tolist() if self.consistency else []
             agreed = agree(words, found, self.consistency)
             kept = [entity for entity in agreed if entity.score >= self.threshold]
             entities = [Span(doc, e.start, e.end, label=self.labels[e.label]) for e in kept]

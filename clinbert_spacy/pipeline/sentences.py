@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional
 
 import numpy
+from spacy.attrs import DEP, IDX, LENGTH, SENT_START
 from spacy.language import Language
 from spacy.tokens import Doc
 
@@ -90,7 +91,7 @@ class ClinicalSentences:
         doc (Doc): The note.
         RETURNS (Doc): The same note.
         """
-        if len(doc) and doc.has_annotation("DEP"):
+        if doc.to_array([DEP]).any():
             warnings.warn(
                 f"'{self.name}' leaves the sentences of this Doc to its parser, which ran before. "
                 "For clinical boundaries put it before the parser, or take the parser out.",
@@ -129,19 +130,17 @@ def mark_sentences(doc: Doc, starts: Iterable[int]) -> None:
     doc (Doc): The note. starts (Iterable[int]): Characters at which a sentence begins; white space
         before one belongs to the sentence before it.
     """
-    wanted = sorted(starts)
-    position = 0
-    marks = []
-    for token in doc:
-        end = token.idx + len(token)
-        begins = token.i == 0
-        while position < len(wanted) and wanted[position] < end:
-            # what stands before the first sentence is white space: part of it
-            begins = begins or position > 0
-            position += 1
-        marks.append(1 if begins else -1)
+    if not len(doc):
+        return
+    places = doc.to_array([IDX, LENGTH]).astype("int64")
+    # each start falls into the first token that ends behind it
+    tokens = numpy.searchsorted(places.sum(axis=1), sorted(starts), side="right")
+    marks = numpy.full(len(doc), -1, dtype="int64")
+    # what stands before the first sentence is white space: part of it
+    marks[tokens[1:][tokens[1:] < len(doc)]] = 1
+    marks[0] = 1
     # not `token.is_sent_start`, which reads the whole note for each token
-    doc.from_array(["SENT_START"], numpy.array(marks, dtype="int64").astype("uint64"))
+    doc.from_array([SENT_START], marks.astype("uint64"))
 
 
 def find_sentences(text: str, words: Words) -> List[int]:

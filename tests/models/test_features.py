@@ -3,6 +3,7 @@
 import numpy
 import pytest
 import spacy
+from spacy.tokens import Doc
 
 from clinbert_spacy.models import features
 from clinbert_spacy.models.features import CASES, GAPS
@@ -46,3 +47,30 @@ def test_nothing_to_describe():
     found = features.extract([nlp.make_doc(""), nlp.make_doc(" \n ")])
     assert [len(t) for t in found.tokens] == [0, 0]
     assert found.shapes.shape == (0, 3) and found.word_of.dtype == numpy.int64
+
+
+def plain_words(doc):
+    """Each word, and what stands before it, token by token."""
+    gap = len(GAPS) - 1
+    for token in doc:
+        if token.is_space:
+            gap = max(gap, min(3, 1 + token.text.count("\n")))
+            continue
+        yield token.i, token.text, gap
+        gap = 1 if token.whitespace_ else 0
+
+
+@pytest.mark.parametrize("memory", [0, features.MEMORY])
+def test_words_are_described_as_one_by_one(monkeypatch, memory):
+    monkeypatch.setattr(features, "MEMORY", memory)
+    nlp = spacy.blank("en")
+    texts = ["\n\nPain 5/10, worse.\n\n - no fever", "", " \n", "Pain", "\u0301\u00e9 " + "x" * 40]
+    words = ["a", "\n", "\n\n", "b", " ", "c"]
+    docs = [*map(nlp.make_doc, texts), Doc(nlp.vocab, words, [True, False, True, False, False, 1])]
+    found = features.extract(docs)
+    expected = [row for doc in docs for row in plain_words(doc)]
+    assert [list(t) for t in found.tokens] == [[i for i, _, _ in plain_words(d)] for d in docs]
+    for (_, word, gap), shape, row in zip(expected, found.shapes, found.word_of, strict=True):
+        assert shape.tolist() == [features.case_of(word), features.length_of(word), gap]
+        spelt = features.char_table([word])[0]
+        assert found.chars[row].tolist() == [*spelt, *[0] * (found.chars.shape[1] - len(spelt))]

@@ -8,6 +8,7 @@ from thinc.api import Model
 
 from clinbert_spacy.models import ner
 from clinbert_spacy.models.ner import TokenTagger, cut_segments
+from clinbert_spacy.nets.tagger import TokenTagger as TaggerNet
 from clinbert_spacy.pipeline.ner import allowed_tags
 
 WIDTH, N_LABELS = 6, 2
@@ -149,3 +150,18 @@ def test_decoders(make_tagger):
     assert make_tagger(decoder="crf").shims[0]._model.crf.transitions.requires_grad
     with pytest.raises(ValueError, match="decoder = 'viterbi'"):
         TokenTagger(lookup(), decoder="viterbi")
+
+
+@pytest.mark.parametrize("longest", [5, 12])
+@pytest.mark.parametrize("shapes, filters", [((8, 4), 4), ((), 4), ((3,), 0)])
+def test_what_words_share_is_weighed_once(longest, shapes, filters):
+    sizes = {"n_hidden": 0, "n_shapes": shapes, "char_filters": filters, "n_chars": 9}
+    net = TaggerNet(WIDTH, N_LABELS, **sizes, dropout=0.0, learn_transitions=True)
+    lengths = torch.randint(1, longest + 1, (600, 1))
+    chars = torch.randint(1, 9, (600, longest)) * (torch.arange(longest) < lengths)
+    columns = [torch.randint(0, size, (900,)) for size in shapes]
+    ids = torch.stack(columns, 1) if columns else torch.zeros(900, 0, dtype=torch.long)
+    asked = (torch.randn(900, WIDTH), ids, chars, torch.randint(0, 600, (900,)))
+    with torch.no_grad():
+        # in training the parts are joined, and all words spelt at once
+        assert torch.allclose(net.train()(*asked), net.eval()(*asked), atol=1e-5)

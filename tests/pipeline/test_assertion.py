@@ -14,7 +14,7 @@ from clinbert_spacy.evaluation.assertion import score_assertion
 from clinbert_spacy.models.assertion import split_axes
 from clinbert_spacy.models.assertion_features import ask
 from clinbert_spacy.models.headings import section_names
-from clinbert_spacy.nets.assertion import attend, hide_rows, mean_of_others
+from clinbert_spacy.nets.assertion import attend, hide_rows, mean_inside, mean_of_others
 
 NOTE = "no rash , has fever . mother cough . stopped aspirin"
 GOLD = [
@@ -316,3 +316,12 @@ def test_other_labels():
         doc = pipe(doc)
     assert doc.ents[0]._.clinbert_presence == "absent"
     assert doc.ents[1]._.clinbert_drug_status is None
+
+
+def test_means_read_the_words_of_entities_alone():
+    rows, window = torch.randn(20, 6), torch.randint(0, 20, (5, 7))
+    inside = torch.rand(5, 7) > 0.5
+    inside[2] = False
+    marked = inside.unsqueeze(-1)
+    expected = (rows[window] * marked).sum(1) / marked.sum(1).clamp(min=1)
+    assert torch.allclose(mean_inside(rows, window, inside), expected, atol=1e-6)

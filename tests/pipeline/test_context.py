@@ -3,14 +3,18 @@
 `[words]` is an entity, `{words}` a drug; behind them stands what the rules must say.
 """
 
+import random
 import re
 
 import pytest
 import spacy
+from spacy.tokens import Span
+from spacy.util import filter_spans
 
 from clinbert_spacy.attributes import AXES, DRUG_AXES, PROBLEM_AXES
-from clinbert_spacy.pipeline.context import Asked, is_chronic, judge
-from clinbert_spacy.pipeline.cues import CueMatcher, list_roles, load_cues
+from clinbert_spacy.pipeline.context import Asked, judge
+from clinbert_spacy.pipeline.cues import CueMatcher, Phrase, list_roles, load_cues, longest
+from clinbert_spacy.pipeline.note_words import read_words
 
 MARK = re.compile(r"[\[{]([^\]}]*)[\]}]")
 CASES = [
@@ -123,7 +127,7 @@ def run(nlp, matcher, marked, section=""):
         shift += 2
         span = doc.char_span(start, start + len(match.group(1)), alignment_mode="expand")
         axes = DRUG_AXES if match.group()[0] == "{" else PROBLEM_AXES
-        asked.append(Asked(span, axes, section, is_chronic(span, matcher.data["chronic"])))
+        asked.append(Asked(span, axes, section, matcher.is_chronic(span)))
     return judge(doc, asked, matcher)[1]
 
 
@@ -222,3 +226,23 @@ def test_a_host_tokenizer_finds_the_same_cues(matcher):
     other.add_pipe("clinbert_sentences")
     (found,) = run(other, CueMatcher(other), "There is no evidence of [pneumonia] today")
     assert found["presence"].value == "absent"
+
+
+def test_the_longest_phrases_are_kept(nlp):
+    doc = nlp("a b c d e f g h")
+    for seed in range(50):
+        dice = random.Random(seed)
+        pairs = [sorted(dice.sample(range(9), 2)) for _ in range(6)]
+        found = [Phrase(start, end, str(n)) for n, (start, end) in enumerate(pairs)]
+        expected = filter_spans(Span(doc, p.start, p.end, label=p.key) for p in found)
+        assert longest(found) == [(s.start, s.end, s.label_) for s in expected]
+
+
+def test_words_are_those_of_the_tokens(nlp):
+    doc = nlp("No Fever.\n\nCC:  cough (x2)")
+    words = read_words(doc)
+    assert words.texts == [t.text for t in doc] and words.lower == [t.lower_ for t in doc]
+    assert words.begins == [bool(t.is_sent_start) for t in doc]
+    for start in range(len(doc)):
+        for end in range(start, len(doc)):
+            assert words.phrase(start, end) == doc[start:end].text

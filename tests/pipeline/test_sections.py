@@ -4,10 +4,13 @@ import pickle
 
 import pytest
 import spacy
+import torch
 from spacy.tokens import DocBin, SpanGroup
 from spacy.training import Example
 
 from clinbert_spacy.evaluation.sections import score_sections
+from clinbert_spacy.models import section_features
+from clinbert_spacy.nets.sections import SectionNet
 from clinbert_spacy.training.section_texts import Part, Variation, cut_heading, vary, write
 
 LEARNED = {"model": {"@architectures": "clinbert.SectionTagger.v1", "dropout": 0.0,
@@ -162,3 +165,41 @@ def test_headings_are_cut():
     assert cut_heading("PMH: asthma") == ("PMH", "asthma")
     assert cut_heading("Has asthma.") == ("", "Has asthma.")
     assert cut_heading("LABS") == ("", "LABS")
+
+
+def test_notes_of_a_batch_do_not_see_each_other():
+    net = SectionNet(3, 50, 8, 2, dropout=0.0, word_dropout=0.0).eval()
+    lengths = [1, 9, 3]
+    features, offsets = torch.randint(0, 50, (26,)), torch.arange(0, 26, 2)
+    together = net(features, offsets, lengths)
+    first = 0
+    for scores, length in zip(together, lengths):
+        rows = features[2 * first : 2 * (first + length)]
+        alone = net(rows, torch.arange(0, 2 * length, 2), [length])[0]
+        assert torch.allclose(scores[:length], alone, atol=1e-6)
+        bags = torch.tanh(net.bag(rows, torch.arange(0, 2 * length, 2)))
+        near = torch.relu(net.near(bags.T[None])[0].T)
+        assert torch.allclose(alone, net.output(bags + near), atol=1e-6)
+        first += length
+
+
+def test_what_was_forgotten_is_hashed_again(monkeypatch):
+    doc = make_nlp()(NOTE)
+    before = section_features.describe(doc)
+    monkeypatch.setattr(section_features, "MEMORY", 1)
+    after = section_features.describe(doc)
+    assert sorted(before.features) == sorted(after.features)
+    assert section_features.bucket("w=cough") in before.features
+
+
+def test_units_begin_at_sentences_and_lines():
+    doc = make_nlp()("\n One. Two\n\n \nThree\nfour  \n")
+    begins, expected = True, []
+    for token in doc:
+        begins = begins or bool(token.is_sent_start)
+        if token.is_space:
+            begins = begins or "\n" in token.text
+        elif begins:
+            expected.append(token.i)
+            begins = False
+    assert section_features.find_units(doc) == expected and len(expected) == 4
