@@ -12,7 +12,7 @@ from spacy.language import Language
 from .checkpoints import check_folder, shim_of, transformer_of
 
 # wordpieces of a padded batch that are tried in the warm-up, the larger ones on a GPU only
-BATCH_PIECES = (512, 1024, 2048, 4096, 8192, 16384)
+BATCH_PIECES = (256, 512, 1024, 2048, 4096, 8192, 16384)
 GPU_BATCH_PIECES = (32768, 65536)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

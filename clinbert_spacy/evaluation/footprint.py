@@ -74,7 +74,7 @@ def run_task(task: Dict[str, Any]) -> Dict[str, Any]:
     if done.returncode:
         raise ValueError(
             f"The process that measured the {task['task']} of {task['pipeline']} ended with code "
-            f"{done.returncode} ({error_kind(done.stderr)}). Try the pipeline with `clinbert annotate` first."
+            f"{done.returncode} ({error_kind(done.stderr)}). Does `clinbert annotate` run with it?"
         )
     return json.loads(done.stdout.strip().splitlines()[-1])
 
