@@ -84,6 +84,7 @@ def test_everything_else(folder, note, corpus, tmp_path, monkeypatch):
     assert len(found["footprint"]["stream"]["points"]) == 10
     cells = found["accuracy"]["cells"]
     assert [(cell["window"], cell["context"]) for cell in cells] == [(20, 4), (30, 0)]
+    assert {cell.get("precision", "float32") for cell in cells} == {"float32"}
     assert cells[0]["difference"] == 0 and 0 <= cells[1]["f"] <= 1
     assert found["accuracy"]["corpus"] == "bc5cdr" and found["accuracy"]["n_notes"] == 1
     assert found["shape"]["shape"] == "1x64" and found["shape"]["weights"] == "random weights"

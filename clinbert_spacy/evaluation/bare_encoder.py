@@ -10,6 +10,7 @@ import torch
 from spacy.language import Language
 
 from .checkpoints import check_folder, shim_of, transformer_of
+from .encoder_settings import settings_of
 
 # wordpieces of a padded batch that are tried in the warm-up, the larger ones on a GPU only
 BATCH_PIECES = (256, 512, 1024, 2048, 4096, 8192, 16384)
@@ -117,7 +118,7 @@ def encoder_of(nlp: Language) -> Optional[Encoder]:
     if node is None:
         return None
     special = shim.pieces.special
-    window = min(node.attrs["window"], special["max_length"] - 2)
+    window = min(settings_of(node)["window"], special["max_length"] - 2)
     names = ("cls", "sep", "pad")
     module = shim._model.transformer
     return Encoder(module, partial(_pieces, nlp, shim.pieces), window, *(special[n] for n in names))

@@ -24,6 +24,7 @@ from .contenders import (
     reference_encoder,
     rival_contenders,
 )
+from .encoder_settings import settings_of
 from .footprint_child import peak_mb
 from .speed_sets import SpeedSet, check_positive
 from .stages import stage_seconds
@@ -103,10 +104,11 @@ def environment(nlp: Language) -> Dict[str, Any]:
     import transformers
 
     node = transformer_of(nlp)
+    nlp("One note.")  # what the encoder computes in is settled when it first reads
     return {
         "threads": torch.get_num_threads(),
         "dtype": dtype_of(nlp),
-        "precision": node.attrs.get("precision", "") if node else "",
+        "precision": settings_of(node).get("precision", "") if node else "",
         "device": device_name(),
         "machine": machine_name(),
         "versions": {
@@ -123,6 +125,9 @@ def dtype_of(nlp: Language) -> str:
     shim = shim_of(nlp)
     if shim is None:
         return "unknown"
+    packed = getattr(shim, "_packed", None)
+    if packed is not None:
+        return packed[0]
     with shim.precision():
         half = torch.is_autocast_enabled(shim.device.type)
         dtype = str(torch.get_autocast_dtype(shim.device.type)) if half else "torch.float32"

@@ -16,6 +16,7 @@ from .checkpoints import (
     quiet_transformers,
     transformer_of,
 )
+from .encoder_settings import settings_of
 from .knowledge_off import knowing_models, without_knowledge
 
 Runner = Callable[[], None]
@@ -128,7 +129,7 @@ def reference_encoder(nlp: Language, folder: Optional[Union[str, Path]]) -> Opti
 def window_of(nlp: Language, encoder: Encoder) -> Tuple[int, int]:
     """Wordpieces of a window, and how many of them neighbours share; a quarter if not ours."""
     node = transformer_of(nlp)
-    return encoder.window, 2 * node.attrs["context"] if node else encoder.window // 4
+    return encoder.window, 2 * settings_of(node)["context"] if node else encoder.window // 4
 
 
 def beside_entities(nlp: Language) -> List[str]:

@@ -12,11 +12,11 @@ from spacy.language import Language
 from spacy.training import Example
 
 from .checkpoints import export_tokenizer, transformer_of
+from .encoder_settings import settings_of
 
 RANDOM = "random weights"
 HEAD_WIDTH = 64
 LABELS = ("DISEASE", "DRUG")
-KEPT = ("window", "context", "batch_pieces", "precision")
 
 
 def read_shape(text: str) -> Tuple[int, int]:
@@ -61,11 +61,11 @@ def write_random(nlp: Language, n_layers: int, width: int, folder: Union[str, Pa
 
 
 def _assemble(nlp: Language, folder: str) -> Language:
-    attrs: Dict[str, Any] = transformer_of(nlp).attrs  # type: ignore[union-attr]
+    settings: Dict[str, Any] = settings_of(transformer_of(nlp))
     model = {
         "@architectures": "clinbert.ClinicalTransformer.v1",
         "name": folder,
-        **{key: attrs[key] for key in KEPT if key in attrs},
+        **settings,
     }
     other = spacy.blank("en", vocab=nlp.vocab)
     other.tokenizer = nlp.tokenizer

@@ -1,8 +1,7 @@
 """What a precision, a window or a context costs in accuracy and gives in speed."""
 
-from contextlib import contextmanager
 from itertools import product
-from typing import Any, Callable, Dict, Iterator, List, Sequence
+from typing import Any, Callable, Dict, List, Sequence
 
 from spacy.language import Language
 from thinc.api import Model
@@ -10,11 +9,12 @@ from thinc.api import Model
 from .benchmark import allow_length, time_in_turns
 from .checkpoints import shim_of, transformer_of
 from .contenders import PipeRun
+from .encoder_settings import offered_precisions, settings_of, with_settings
 from .speed_sets import SpeedSet, check_positive
 
 ALL = "all"
 EXACT = "float32"
-KEYS = ("precision", "window", "context")
+TRIED = ("precision", "window", "context")
 N_ROUNDS = 3
 Cell = Dict[str, Any]
 
@@ -44,7 +44,7 @@ def try_settings(
     allow_length(nlp, [corpus])
     scores, runners = [], {}
     for number, cell in enumerate(cells):
-        with settings(model, cell):
+        with with_settings(model, cell):
             scores.append(judge())
         runners[str(number)] = _at(model, cell, PipeRun(nlp, texts, batch_size))
     # judging was the warm-up
@@ -71,7 +71,7 @@ def plan_cells(
     RAISES (ValueError): no transformer of ours, or a setting that it cannot take.
     """
     model = require_transformer(nlp)
-    own = {key: model.attrs[key] for key in KEYS if key in model.attrs}
+    own = {key: value for key, value in settings_of(model).items() if key in TRIED}
     offered = offered_precisions(model)
     first = {**own, **({"precision": EXACT} if EXACT in offered else {})}
     tried = {"window": windows or [own["window"]], "context": contexts or [own["context"]]}
@@ -82,7 +82,7 @@ def plan_cells(
             f"No precision {list(precisions)}: the transformer of {nlp.pipe_names} has none to "
             "choose. Leave --try-precision out."
         )
-    names = [key for key in KEYS if key in tried]
+    names = [key for key in TRIED if key in tried]
     grid = [dict(zip(names, values)) for values in product(*(tried[name] for name in names))]
     longest = shim_of(nlp).pieces.special["max_length"] - 2
     for cell in grid:
@@ -99,26 +99,9 @@ def require_transformer(nlp: Language) -> Model:
     return model
 
 
-def offered_precisions(model: Model) -> List[str]:
-    """The precisions that a transformer has on this machine; none where it has no choice."""
-    offer = model.attrs.get("precisions")
-    return list(offer()) if offer is not None else []
-
-
-@contextmanager
-def settings(model: Model, cell: Cell) -> Iterator[None]:
-    """Set attributes of a model for the length of a block."""
-    before = {key: model.attrs[key] for key in cell}
-    try:
-        model.attrs.update(cell)
-        yield
-    finally:
-        model.attrs.update(before)
-
-
 def _at(model: Model, cell: Cell, run: Callable[[], None]) -> Callable[[], None]:
     def run_at() -> None:
-        with settings(model, cell):
+        with with_settings(model, cell):
             run()
 
     return run_at
