@@ -8,6 +8,7 @@ from typing import Annotated, Any, List, Optional
 import typer
 
 from . import (
+    cli_benchmark,
     cli_cid,
     cli_corpus,
     cli_documents,
@@ -43,7 +44,6 @@ from .cli_show import (
     plain,
     print_conversion,
     print_result,
-    print_speed,
     print_table,
     progress_bar,
 )
@@ -287,41 +287,6 @@ def embed(
 
 
 @app.command()
-def benchmark(
-    pipeline: Annotated[str, typer.Argument(help="Installed pipeline or folder.")],
-    notes: Annotated[Path, typer.Option(help="Folder (or file) of notes.")],
-    stock: Annotated[
-        Optional[Path], typer.Option(help="Other weights for the stock pipeline: a folder.")
-    ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 5,
-    batch_size: BatchSize = 32,
-    encoding: Encoding = "utf-8",
-    gpu_id: GpuId = -1,
-    output: Annotated[Optional[Path], typer.Option(help="Write the result as JSON.")] = None,
-    html: Html = None,
-) -> None:
-    """Time a pipeline beside the stock pipeline with the same weights and the bare encoder."""
-    from .cli_notes import all_texts
-    from .evaluation.benchmark import benchmark as time_pipeline
-    from .evaluation.output import write_text
-
-    skips = Skips()
-    with skips.printed():
-        texts = all_texts([notes], check_encoding(encoding), skips.add)
-    nlp = load_pipeline(pipeline, gpu_id)
-    with progress_bar("benchmark") as advance:
-        speed = time_pipeline(
-            nlp, texts, stock=stock, n_rounds=rounds, batch_size=batch_size, progress=advance
-        )
-    print_speed(speed)
-    if output:
-        record = {"command": command_line(), "pipeline": pipeline, **speed}
-        write_text(output, json.dumps(record, indent=2) + "\n")
-    if html:
-        write_page(html, nlp, [], speed=speed)
-
-
-@app.command()
 def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -343,11 +308,11 @@ def info(
 
 app.add_typer(cli_corpus.app, name="notes")
 for command in (
-    cli_project.seeds, cli_smell.smell_test, cli_reading.read_score, cli_relations.relation_score,
-    cli_relations.fit_relations, cli_cid.cid_score, cli_negex.negex_score,
-    cli_documents.document_score, cli_fit_classes.fit_classes, cli_evidence.evidence_score,
-    cli_side_effects.side_effects, cli_explain.explain, cli_summaries.summary_score,
-    cli_summarise.summarise,
+    cli_benchmark.benchmark, cli_project.seeds, cli_smell.smell_test, cli_reading.read_score,
+    cli_relations.relation_score, cli_relations.fit_relations, cli_cid.cid_score,
+    cli_negex.negex_score, cli_documents.document_score, cli_fit_classes.fit_classes,
+    cli_evidence.evidence_score, cli_side_effects.side_effects, cli_explain.explain,
+    cli_summaries.summary_score, cli_summarise.summarise,
 ):  # fmt: skip
     app.command()(command)
 cli_encoder.attach(app)

@@ -102,22 +102,6 @@ def print_result(result: Any) -> None:
     )
 
 
-def print_speed(speed: Mapping[str, Any]) -> None:
-    """Print what `benchmark` measured."""
-    rows = [
-        (row["name"], f"{row['words_per_second']:.0f}", f"{row['time_ratio']:.2f}")
-        for row in speed["rows"]
-    ]
-    print_table(["", "words/s", "time / pipeline"], rows)
-    parts = ", ".join(f"{name} {x:.2f} s" for name, x in speed.get("components", {}).items())
-    typer.echo(f"one pass: {parts}")
-    typer.echo(
-        f"{speed['n_notes']} notes, {speed['n_words']} words, median of {speed['n_rounds']}; "
-        f"{speed['threads']} threads, {speed['dtype']}, {speed['device']}; {speed['machine']}; "
-        f"peak {speed['peak_mb']} MB; weights of the stock pipeline: {speed['stock_weights']}"
-    )
-
-
 def print_conversion(report: Mapping[str, Any]) -> None:
     """Print what `convert` read, mapped and skipped."""
     header = ["label", "read", "mapped to", "skipped", "in pieces", "between tokens", "why"]

@@ -160,23 +160,26 @@ def test_embed_annotate_and_benchmark_with_a_transformer(transformer_folder, che
     record = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
     assert record["n_chars"] == 35 and record["coverage"].get("truncated", 0) == 0
     output, html = tmp_path / "speed.json", tmp_path / "speed.html"
-    arguments = ["--stock", checkpoint, "--rounds", 1, "--output", output, "--html", html]
+    arguments = ["--set", "ordinary", "--stock", checkpoint, "--rounds", 1]
+    arguments += ["--output", output, "--html", html]
     result = invoke("benchmark", transformer_folder, "--notes", notes, *arguments)
     assert result.exit_code == 0, result.output
     speed = json.loads(output.read_text())
-    assert [row["name"] for row in speed["rows"]] == ["pipeline", "stock", "encoder"]
-    assert speed["n_words"] == 6 and speed["rows"][0]["time_ratio"] == 1.0
+    (found,) = speed["sets"]
+    names = [row["name"] for row in found["rows"]]
+    assert names[:3] == ["pipeline", "stock", "encoder, float32"]
+    assert found["n_words"] == 6 and found["rows"][0]["time_ratio"] == 1.0
     assert speed["stock_weights"] == checkpoint.name
     assert "Speed and memory" in html.read_text()
 
 
 def test_benchmark_has_the_stock_pipeline_with_the_same_weights(transformer_folder, tmp_path):
     (tmp_path / "a.txt").write_text("The patient takes aspirin. No rash.")
-    arguments = ["--notes", tmp_path / "a.txt", "--rounds", 1]
+    arguments = ["--notes", tmp_path / "a.txt", "--rounds", 1, "--set", "ordinary"]
     result = invoke("benchmark", transformer_folder, *arguments)
     assert result.exit_code == 0, result.output
-    names = [line.split()[0] for line in result.stdout.splitlines()[1:4]]
-    assert names == ["pipeline", "stock", "encoder"]
+    names = [line.split()[0] for line in result.stdout.splitlines()[3:6]]
+    assert names == ["pipeline", "stock", "encoder,"]
     printed = " ".join(result.stdout.split())
     assert "weights of the stock pipeline: those of the pipeline, in float32" in printed
 

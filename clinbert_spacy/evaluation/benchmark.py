@@ -1,174 +1,209 @@
-"""Speed and memory of a pipeline, beside the stock pipeline and the bare encoder."""
+"""Speed of a pipeline, beside the stock pipeline and the bare encoder."""
 
 import platform
-import resource
 import statistics
-import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
 import torch
 from spacy.language import Language
 
+from .checkpoints import checkpoint_of, shim_of, transformer_of
 from .contenders import (
-    TRANSFORMERS,
+    CONTENDERS,
+    Maker,
+    PipeRun,
     Runner,
-    encoder_from_folder,
-    encoder_of,
-    encoder_runner,
-    export_encoder,
-    shim_of,
-    stock_pipeline,
+    beside_entities,
+    check_contenders,
+    finds_entities,
+    own_contenders,
+    reference_encoder,
+    rival_contenders,
 )
-from .knowledge_off import knowing_models, without_knowledge
+from .encoder_settings import settings_of
+from .footprint_child import peak_mb
+from .speed_sets import SpeedSet, check_positive
+from .stages import stage_seconds
 
-FINDERS = ("clinbert_ner", "ner")
+Progress = Callable[[int], None]
+TIMES_STOCK = "times the stock pipeline"
+ENCODER_SHARE = "share of the bare encoder"
 
 
 @dataclass(frozen=True)
 class SpeedRow:
-    """Median speed of one contender; `time_ratio` is its time divided by the pipeline's."""
+    """Median speed of one contender; `time_ratio` is its time divided by that of the first.
+
+    wordpieces_per_second (Optional[float]): None where there is no encoder to count them with.
+    detail (str): batch and windows, where the contender chose them.
+    """
 
     name: str
     words_per_second: float
+    wordpieces_per_second: Optional[float]
     time_ratio: float
+    detail: str = ""
 
 
 def benchmark(
     nlp: Language,
-    texts: Sequence[str],
+    sets: Sequence[SpeedSet],
     *,
     stock: Optional[Union[str, Path]] = None,
+    contenders: Sequence[str] = (),
     n_rounds: int = 5,
     batch_size: int = 32,
-    progress: Callable[[int], None] = lambda n: None,
+    progress: Progress = lambda n: None,
 ) -> Dict[str, Any]:
-    """Time a pipeline, and beside it the stock pipeline and the bare encoder.
+    """Time a pipeline on sets of notes, and beside it the stock pipeline and the bare encoder.
 
     The contenders take turns, so that a machine that slows down slows all of them. A word is
     what stands between white space. The stock pipeline has the same encoder weights, in single
     precision, and a `ner` that was never trained: its speed does not depend on what it finds.
 
-    nlp (Language): the pipeline. texts (Sequence[str]): the notes.
-    stock (Optional[Union[str, Path]]): folder of a Hugging Face checkpoint for "stock" instead of
-        the pipeline's own encoder, and for "encoder" where the pipeline has no encoder of ours.
+    nlp (Language): the pipeline. sets (Sequence[SpeedSet]): see `make_sets`.
+    stock (Optional[Union[str, Path]]): folder of a Hugging Face checkpoint for "stock" and
+        "transformers" instead of the pipeline's own encoder, and for the bare encoder where the
+        pipeline has none of ours.
+    contenders (Sequence[str]): keys of `CONTENDERS`; none: all that can be had.
     n_rounds (int): timed rounds after one warm-up. batch_size (int): notes a batch.
     progress (Callable): called with 1 after each run.
-    RETURNS (Dict[str, Any]): counts, machine and peak_mb, components (seconds of one pass by
-        name), and rows with name ("entities alone"
-        where other components stand beside, "without knowledge" where there is some),
-        words_per_second and time_ratio.
+    RETURNS (Dict[str, Any]): machine and versions, peak_mb of the process before the rivals are
+        loaded, and per set counts, rows (see `SpeedRow`), ratios, stages and components.
+    RAISES (ValueError): an unknown contender, or one that cannot be had; a number below 1.
     """
-    n_words = sum(len(text.split()) for text in texts)
-    if not n_words:
-        raise ValueError(f"Nothing to time: found {len(texts)} notes without a word.")
-    nlp.max_length = max(nlp.max_length, max(map(len, texts)) + 1)
-    run_pipeline = _runner(nlp, texts, batch_size)
-    run_pipeline()
-    # before the contenders are loaded: afterwards the peak would be theirs as well
-    peak_mb = peak_memory_mb()
-    seconds = component_seconds(nlp, texts, batch_size)
-    encoder = encoder_of(nlp) or (encoder_from_folder(stock) if stock else None)
-    runners = _own_runners(nlp, run_pipeline)
-    with _checkpoint_of(nlp, stock) as (folder, weights):
-        if folder:
-            runners["stock"] = _runner(stock_pipeline(folder), texts, batch_size)
-    if encoder:
-        runners["encoder"] = encoder_runner(encoder, texts)
-    times = time_in_turns(runners, n_rounds, progress)
+    check_contenders(contenders)
+    check_positive("rounds", n_rounds)
+    check_positive("notes a batch", batch_size)
+    allow_length(nlp, sets)
+    for one in sets:
+        PipeRun(nlp, one.texts, batch_size)()
+    record = {**environment(nlp), "n_rounds": n_rounds, "batch_size": batch_size}
+    # before the rivals are loaded: afterwards the peak would be theirs as well
+    record["peak_mb"] = peak_mb()
+    stages = [stage_seconds(nlp, one.texts, batch_size) for one in sets]
+    with checkpoint_of(nlp, stock) as (folder, weights):
+        makers = own_contenders(nlp, batch_size)
+        makers |= rival_contenders(nlp, folder, contenders, batch_size)
+        makers = _choose(makers, contenders)
+        encoder = reference_encoder(nlp, folder)
+        pieces = [_count_pieces(encoder, one) for one in sets]
+        turns = [_time_set(makers, one, n_rounds, progress) for one in sets]
+    record |= {"stock_weights": weights, "encoder_window": encoder.window if encoder else None}
+    record["sets"] = [_set_record(nlp, *parts) for parts in zip(sets, pieces, turns, stages)]
+    return record
+
+
+def environment(nlp: Language) -> Dict[str, Any]:
+    """Machine, threads, versions, and in what a pipeline's encoder computes."""
+    import spacy
+    import transformers
+
+    node = transformer_of(nlp)
+    nlp("One note.")  # what the encoder computes in is settled when it first reads
     return {
-        "n_notes": len(texts),
-        "n_words": n_words,
-        "n_rounds": n_rounds,
         "threads": torch.get_num_threads(),
-        "dtype": encoder.dtype if encoder else "unknown",
+        "dtype": dtype_of(nlp),
+        "precision": settings_of(node).get("precision", "") if node else "",
         "device": device_name(),
         "machine": machine_name(),
-        "peak_mb": peak_mb,
-        "stock_weights": weights,
-        "components": seconds,
-        "rows": speed_rows(times, n_words),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "spacy": spacy.__version__,
+            "transformers": transformers.__version__,
+        },
     }
 
 
-def _own_runners(nlp: Language, run: Runner) -> Dict[str, Runner]:
-    """The pipeline, and what of it is timed by itself."""
-    runners = {"pipeline": run}
-    if beside_entities(nlp):
-        runners["entities alone"] = _without(nlp, beside_entities(nlp), run)
-    if knowing_models(nlp):
-        runners["without knowledge"] = without_knowledge(nlp, run)
-    return runners
-
-
-def component_seconds(nlp: Language, texts: Sequence[str], batch_size: int) -> Dict[str, float]:
-    """Time the components one after another, each once over all notes.
-
-    nlp (Language): the pipeline, warm. texts (Sequence[str]): the notes. batch_size (int): a batch.
-    RETURNS (Dict[str, float]): seconds by name, "tokenizer" first.
-    """
-    start = time.perf_counter()
-    docs = [nlp.make_doc(text) for text in texts]
-    seconds = {"tokenizer": time.perf_counter() - start}
-    for name, component in nlp.pipeline:
-        start = time.perf_counter()
-        if hasattr(component, "pipe"):
-            docs = list(component.pipe(docs, batch_size=batch_size))
-        else:
-            docs = [component(doc) for doc in docs]
-        seconds[name] = time.perf_counter() - start
-    return seconds
-
-
-def beside_entities(nlp: Language) -> List[str]:
-    """Name the components that neither encode nor find entities.
-
-    nlp (Language): a pipeline. RETURNS (List[str]): their names; none where it finds no entities.
-    """
-    finds = any(nlp.get_pipe_meta(name).factory in FINDERS for name in nlp.pipe_names)
-    kept = (*FINDERS, *TRANSFORMERS)
-    others = [n for n in nlp.pipe_names if nlp.get_pipe_meta(n).factory not in kept]
-    return others if finds else []
-
-
-def _without(nlp: Language, names: Sequence[str], run: Runner) -> Runner:
-    def run_less() -> None:
-        with nlp.select_pipes(disable=list(names)):
-            run()
-
-    return run_less
+def dtype_of(nlp: Language) -> str:
+    """The type that the encoder of a pipeline computes in; "unknown" if it is not ours."""
+    shim = shim_of(nlp)
+    if shim is None:
+        return "unknown"
+    packed = getattr(shim, "_packed", None)
+    if packed is not None:
+        return packed[0]
+    with shim.precision():
+        half = torch.is_autocast_enabled(shim.device.type)
+        dtype = str(torch.get_autocast_dtype(shim.device.type)) if half else "torch.float32"
+    return dtype.replace("torch.", "")
 
 
 def time_in_turns(
-    runners: Mapping[str, Runner], n_rounds: int, progress: Callable[[int], None]
+    runners: Mapping[str, Runner], n_rounds: int, progress: Progress, warm_up: bool = True
 ) -> Dict[str, float]:
     """Median seconds of each runner over rounds in which every one runs once, after a warm-up."""
     times: Dict[str, List[float]] = {name: [] for name in runners}
-    for number in range(n_rounds + 1):
+    for number in range(n_rounds + warm_up):
         for name, run in runners.items():
             start = time.perf_counter()
             run()
-            if number:
+            if number >= warm_up:
                 times[name].append(time.perf_counter() - start)
             progress(1)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def speed_rows(times: Mapping[str, float], n_words: int) -> List[Dict[str, Any]]:
+def speed_rows(
+    times: Mapping[str, float],
+    n_words: int,
+    n_pieces: Optional[int] = None,
+    details: Mapping[str, str] = {},  # noqa: B006 (read only)
+) -> List[Dict[str, Any]]:
     """Turn median times into rows; the first contender is the one compared with."""
     base = next(iter(times.values()))
-    rows = [SpeedRow(name, n_words / value, value / base) for name, value in times.items()]
-    return [vars(row) for row in rows]
+    return [
+        vars(
+            SpeedRow(
+                CONTENDERS.get(name, name), n_words / value, n_pieces / value if n_pieces else None,
+                value / base, details.get(name, ""),
+            )
+        )
+        for name, value in times.items()
+    ]  # fmt: skip
 
 
-def peak_memory_mb() -> int:
-    """Highest resident memory of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1024**2 if sys.platform == "darwin" else 1024))
+def speed_ratios(nlp: Language, times: Mapping[str, float]) -> Dict[str, Optional[float]]:
+    """The two ratios that speed is judged by.
+
+    nlp (Language): the pipeline. times (Mapping[str, float]): seconds by contender.
+    RETURNS (Dict[str, Optional[float]]): speed of the whole pipeline over the stock pipeline's,
+        and of transformer and entities over the faster bare encoder's; None where a row is missing.
+    """
+    alone = "entities" if beside_entities(nlp) else "pipeline" if finds_entities(nlp) else ""
+    bare = [value for name, value in times.items() if name.startswith("encoder-")]
+    both = {"stock", "pipeline"} <= set(times)
+    return {
+        TIMES_STOCK: times["stock"] / times["pipeline"] if both else None,
+        ENCODER_SHARE: min(bare) / times[alone] if bare and alone in times else None,
+    }
+
+
+def allow_length(nlp: Language, sets: Sequence[SpeedSet]) -> None:
+    """Let a pipeline read the longest of the notes."""
+    lengths = [len(text) for one in sets for text in one.texts]
+    nlp.max_length = max([nlp.max_length, *(n + 1 for n in lengths)])
+
+
+@contextmanager
+def use_threads(n_threads: Optional[int]) -> Iterator[None]:
+    """Compute with so many threads in a block; None leaves them.
+
+    RAISES (ValueError): a number below 1.
+    """
+    if n_threads is not None:
+        check_positive("threads", n_threads)
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def machine_name() -> str:
@@ -189,22 +224,44 @@ def device_name() -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-@contextmanager
-def _checkpoint_of(
-    nlp: Language, stock: Optional[Union[str, Path]]
-) -> Iterator[Tuple[Optional[str], str]]:
-    """Offer the checkpoint for the stock pipeline, and what to call it."""
-    if stock or shim_of(nlp) is None:
-        yield (str(stock) if stock else None), (Path(stock).name if stock else "none")
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        export_encoder(nlp, folder)
-        yield folder, "those of the pipeline, in float32"
+def _choose(makers: Dict[str, Maker], names: Sequence[str]) -> Dict[str, Maker]:
+    missing = [name for name in names if name not in makers]
+    if missing:
+        raise ValueError(
+            f"This pipeline and device have no {', '.join(missing)} to be timed; "
+            f"expected some of {list(makers)}. A pipeline without an encoder of ours needs --stock."
+        )
+    kept = names or list(makers)
+    return {name: makers[name] for name in CONTENDERS if name in makers and name in kept}
 
 
-def _runner(nlp: Language, texts: Sequence[str], batch_size: int) -> Runner:
-    def run() -> None:
-        for _ in nlp.pipe(texts, batch_size=batch_size):
-            pass
+def _time_set(
+    makers: Mapping[str, Maker], one: SpeedSet, n_rounds: int, progress: Progress
+) -> Dict[str, Any]:
+    runners = {name: make(one.texts) for name, make in makers.items()}
+    details = {name: getattr(run, "detail", "") for name, run in runners.items()}
+    return {"times": time_in_turns(runners, n_rounds, progress), "details": details}
 
-    return run
+
+def _count_pieces(encoder: Any, one: SpeedSet) -> Optional[int]:
+    return sum(map(len, encoder.pieces(one.texts))) if encoder else None
+
+
+def _set_record(
+    nlp: Language,
+    one: SpeedSet,
+    n_pieces: Optional[int],
+    turns: Mapping[str, Any],
+    stages: Mapping[str, Any],
+) -> Dict[str, Any]:
+    times, details = turns["times"], turns["details"]
+    return {
+        "name": one.name,
+        "n_notes": len(one.texts),
+        "n_words": one.n_words,
+        "n_wordpieces": n_pieces,
+        "times_used": one.times_used,
+        "rows": speed_rows(times, one.n_words, n_pieces, details),
+        "ratios": speed_ratios(nlp, times),
+        **stages,
+    }

@@ -1,38 +1,150 @@
-"""What a pipeline is timed against: the stock pipeline and the bare encoder."""
+"""What a pipeline is timed against: itself with less, the stock pipeline, the bare encoder."""
 
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import spacy
 import torch
 from spacy.language import Language
 
+from .bare_encoder import Encoder, EncoderRun, dtypes_on, encoder_from_folder, encoder_of
+from .checkpoints import (
+    TRANSFORMERS,
+    check_folder,
+    quiet_transformers,
+    transformer_of,
+)
+from .encoder_settings import settings_of
+from .knowledge_off import knowing_models, without_knowledge
+
 Runner = Callable[[], None]
-TRANSFORMERS = ("clinbert_transformer", "transformer")
-MAX_PADDED = 4096
-MASK = "[MASK]"
+Maker = Callable[[Sequence[str]], Runner]
+FINDERS = ("clinbert_ner", "ner")
+# how the command line calls a contender -> how tables do
+CONTENDERS = {
+    "pipeline": "pipeline",
+    "entities": "entities alone",
+    "text-alone": "without knowledge",
+    "stock": "stock",
+    "encoder-float32": "encoder, float32",
+    "encoder-bfloat16": "encoder, bfloat16",
+    "transformers": "transformers pipeline",
+}
+TAGS = ("O", "B-DISEASE", "I-DISEASE", "B-DRUG", "I-DRUG")
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """A bare encoder and the wordpieces it shall read.
+class PipeRun:
+    """A function that runs notes through a pipeline and keeps nothing.
 
-    module (torch.nn.Module): called as a Hugging Face model, or with (ids, mask) if `plain`.
-    pieces (Callable): texts -> ids of the wordpieces of each, without special ones.
-    window (int): most wordpieces at once. cls, sep, pad (int): ids of special wordpieces.
-    dtype (str): in what it computes. precision (Callable): context in which it runs.
+    without (Sequence[str]): components that are left out.
     """
 
-    module: torch.nn.Module
-    pieces: Callable[[Sequence[str]], List[List[int]]]
-    window: int
-    cls: int
-    sep: int
-    pad: int
-    dtype: str = "float32"
-    precision: Callable[[], Any] = nullcontext
+    nlp: Language
+    texts: Sequence[str]
+    batch_size: int = 32
+    without: Sequence[str] = ()
+
+    def __call__(self) -> None:
+        """Run all notes."""
+        with self.nlp.select_pipes(disable=list(self.without)):
+            for _ in self.nlp.pipe(self.texts, batch_size=self.batch_size):
+                pass
+
+
+@dataclass(frozen=True)
+class TaggerRun:
+    """A function that runs notes through a `transformers` pipeline."""
+
+    tagger: Any
+    texts: Sequence[str]
+
+    @property
+    def detail(self) -> str:
+        """What a reader of the figure must know."""
+        window = self.tagger.tokenizer.model_max_length - 2
+        overlap = self.tagger._preprocess_params["tokenizer_params"]["stride"]
+        return f"windows of {window} wordpieces, {overlap} of them overlap; untrained head"
+
+    def __call__(self) -> None:
+        """Run all notes that are not blank, which it refuses."""
+        self.tagger([text for text in self.texts if text.strip()])
+
+
+def check_contenders(names: Sequence[str]) -> None:
+    """Refuse names that are not in `CONTENDERS`."""
+    unknown = sorted(set(names) - set(CONTENDERS))
+    if unknown:
+        raise ValueError(f"Unknown contender: {unknown}; expected some of {list(CONTENDERS)}.")
+
+
+def own_contenders(nlp: Language, batch_size: int) -> Dict[str, Maker]:
+    """The pipeline, and what of it is timed by itself.
+
+    nlp (Language): the pipeline. batch_size (int): notes a batch.
+    RETURNS (Dict[str, Maker]): by name, what makes a function of notes.
+    """
+    whole = partial(PipeRun, nlp, batch_size=batch_size)
+    makers: Dict[str, Maker] = {"pipeline": whole}
+    if beside_entities(nlp):
+        makers["entities"] = partial(whole, without=beside_entities(nlp))
+    if knowing_models(nlp):
+        makers["text-alone"] = lambda texts: without_knowledge(nlp, whole(texts))
+    return makers
+
+
+def rival_contenders(
+    nlp: Language, folder: Optional[str], names: Sequence[str], batch_size: int
+) -> Dict[str, Maker]:
+    """The stock pipeline, the bare encoder and the `transformers` pipeline with a checkpoint.
+
+    nlp (Language): the pipeline; the bare encoder is its own where it has one of ours.
+    folder (Optional[str]): the checkpoint. names (Sequence[str]): which ones; none: all.
+    batch_size (int): notes or windows a batch.
+    RETURNS (Dict[str, Maker]): by name, what makes a function of notes; empty without any.
+    """
+    encoder = reference_encoder(nlp, folder)
+    if folder is None or encoder is None:
+        return {}
+    makers: Dict[str, Maker] = {}
+    for name in CONTENDERS if not names else [x for x in CONTENDERS if x in names]:
+        kind, _, dtype = name.partition("-")
+        if name == "stock":
+            makers[name] = partial(PipeRun, stock_pipeline(folder), batch_size=batch_size)
+        elif kind == "encoder" and dtype in dtypes_on(encoder.device):
+            makers[name] = partial(EncoderRun, encoder, dtype=dtype)
+        elif name == "transformers":
+            tagger = token_classifier(folder, *window_of(nlp, encoder), batch_size)
+            makers[name] = partial(TaggerRun, tagger)
+    return makers
+
+
+def reference_encoder(nlp: Language, folder: Optional[Union[str, Path]]) -> Optional[Encoder]:
+    """The pipeline's own encoder, or that of a checkpoint where it has none of ours."""
+    return encoder_of(nlp) or (encoder_from_folder(folder) if folder else None)
+
+
+def window_of(nlp: Language, encoder: Encoder) -> Tuple[int, int]:
+    """Wordpieces of a window, and how many of them neighbours share; a quarter if not ours."""
+    node = transformer_of(nlp)
+    return encoder.window, 2 * settings_of(node)["context"] if node else encoder.window // 4
+
+
+def beside_entities(nlp: Language) -> List[str]:
+    """Name the components that neither encode nor find entities.
+
+    nlp (Language): a pipeline. RETURNS (List[str]): their names; none where it finds no entities.
+    """
+    kept = (*FINDERS, *TRANSFORMERS)
+    others = [n for n in nlp.pipe_names if nlp.get_pipe_meta(n).factory not in kept]
+    return others if finds_entities(nlp) else []
+
+
+def finds_entities(nlp: Language) -> bool:
+    """Whether a component of a pipeline finds entities by what an encoder gives."""
+    return any(nlp.get_pipe_meta(name).factory in FINDERS for name in nlp.pipe_names)
 
 
 def stock_pipeline(folder: Union[str, Path]) -> Language:
@@ -40,7 +152,7 @@ def stock_pipeline(folder: Union[str, Path]) -> Language:
 
     folder (Union[str, Path]): a Hugging Face checkpoint.
     """
-    name = str(_check_folder(folder))
+    name = str(check_folder(folder))
     model = {
         "@architectures": "spacy-transformers.TransformerModel.v3",
         "name": name,
@@ -68,145 +180,34 @@ def stock_pipeline(folder: Union[str, Path]) -> Language:
     ner: Any = nlp.add_pipe("ner", config={"model": parser})
     for label in ("DISEASE", "DRUG"):
         ner.add_label(label)
-    with _quiet_transformers():
+    with quiet_transformers():
         nlp.initialize()
     return nlp
 
 
-def export_encoder(nlp: Language, folder: Union[str, Path]) -> None:
-    """Write the encoder inside a pipeline with our transformer as a Hugging Face checkpoint.
+def token_classifier(folder: Union[str, Path], window: int, overlap: int, batch_size: int) -> Any:
+    """What a user without spaCy builds today: a `transformers` pipeline, untrained head.
 
-    nlp (Language): the pipeline. folder (Union[str, Path]): where to write.
-    RAISES (ValueError): the pipeline has no transformer of ours.
+    folder (Union[str, Path]): a Hugging Face checkpoint with a fast tokenizer.
+    window (int): wordpieces of a window. overlap (int): how many of them neighbours share.
+    batch_size (int): windows a batch.
     """
-    from transformers import PreTrainedTokenizerFast
+    import transformers
+    from thinc.api import get_torch_default_device
 
-    shim = shim_of(nlp)
-    if shim is None:
-        raise ValueError(f"No encoder of ours among {nlp.pipe_names}: name a checkpoint instead.")
-    backend, special = shim.pieces.backend, shim.pieces.special
-    ids = {name: special[name] for name in ("unk", "cls", "sep", "pad")}
-    names = {f"{name}_token": backend.id_to_token(i) for name, i in ids.items() if i >= 0}
-    if backend.token_to_id(MASK) is not None:
-        names["mask_token"] = MASK
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, model_max_length=special["max_length"], **names
+    name = str(check_folder(folder))
+    labels = dict(enumerate(TAGS))
+    numbers = {label: i for i, label in labels.items()}
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        name, model_max_length=window + 2, local_files_only=True
     )
-    tokenizer.save_pretrained(str(folder))
-    shim._model.transformer.save_pretrained(str(folder))
-
-
-def encoder_of(nlp: Language) -> Optional[Encoder]:
-    """The encoder inside a pipeline with our transformer, reading the pipeline's wordpieces.
-
-    RETURNS (Optional[Encoder]): None if the pipeline has no transformer of ours.
-    """
-    shim = shim_of(nlp)
-    if shim is None:
-        return None
-    special = shim.pieces.special
-
-    def pieces(texts: Sequence[str]) -> List[List[int]]:
-        docs = (nlp.make_doc(text) for text in texts)
-        words = (shim.pieces.ids([token.text for token in doc]) for doc in docs)
-        return [[i for word in note for i in word] for note in words]
-
-    with shim.precision():
-        half = torch.is_autocast_enabled(shim.device.type)
-        dtype = str(torch.get_autocast_dtype(shim.device.type)) if half else "torch.float32"
-    return Encoder(
-        shim._model.transformer, pieces, special["max_length"] - 2, special["cls"],
-        special["sep"], special["pad"], dtype.replace("torch.", ""), shim.precision,
-    )  # fmt: skip
-
-
-def encoder_from_folder(folder: Union[str, Path]) -> Encoder:
-    """A Hugging Face checkpoint as a bare encoder, in float32 and with its own tokenizer."""
-    from transformers import AutoModel, AutoTokenizer
-
-    name = str(_check_folder(folder))
-    tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=True)
-    module = AutoModel.from_pretrained(name, local_files_only=True).eval()
-
-    def pieces(texts: Sequence[str]) -> List[List[int]]:
-        return tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-
-    window = min(tokenizer.model_max_length, module.config.max_position_embeddings) - 2
-    special = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
-    return Encoder(module, pieces, window, *(int(i or 0) for i in special))
-
-
-def encoder_runner(encoder: Encoder, texts: Sequence[str]) -> Runner:
-    """A function that encodes every wordpiece once: windows without overlap, sorted by length.
-
-    The wordpieces are cut beforehand, so that only the network is timed.
-    """
-    parameter = next(encoder.module.parameters())
-    windows: List[List[int]] = []
-    for ids in encoder.pieces(texts):
-        cuts = range(0, len(ids), encoder.window)
-        windows += [[encoder.cls, *ids[i : i + encoder.window], encoder.sep] for i in cuts]
-    batches = [_pad(batch, encoder.pad) for batch in _batch(sorted(windows, key=len))]
-
-    def run() -> None:
-        encoder.module.eval()
-        with torch.inference_mode(), encoder.precision():
-            for ids, mask in batches:
-                encoder.module(
-                    input_ids=ids.to(parameter.device), attention_mask=mask.to(parameter.device)
-                )
-        if parameter.device.type == "cuda":
-            torch.cuda.synchronize(parameter.device)
-
-    return run
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Leave out the advice to train the pooling layer, which a tagger does not use."""
-    from transformers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-
-
-def shim_of(nlp: Language) -> Any:
-    """The encoder of ours in a pipeline. RETURNS (Any): its shim; None without one."""
-    for name in TRANSFORMERS:
-        if name in nlp.pipe_names:
-            for node in nlp.get_pipe(name).model.walk():
-                for shim in node.shims:
-                    if getattr(shim, "pieces", None) is not None:
-                        return shim
-    return None
-
-
-def _batch(windows: Sequence[List[int]]) -> List[List[List[int]]]:
-    """Group windows, shortest first, so that a padded batch holds at most 4096 wordpieces."""
-    batches: List[List[List[int]]] = []
-    for window in windows:
-        if not batches or (len(batches[-1]) + 1) * len(window) > MAX_PADDED:
-            batches.append([])
-        batches[-1].append(window)
-    return batches
-
-
-def _pad(windows: Sequence[List[int]], pad: int) -> Tuple[torch.Tensor, torch.Tensor]:
-    longest = max(map(len, windows))
-    ids = torch.tensor([w + [pad] * (longest - len(w)) for w in windows])
-    mask = torch.tensor([[1] * len(w) + [0] * (longest - len(w)) for w in windows])
-    return ids, mask
-
-
-def _check_folder(folder: Union[str, Path]) -> Path:
-    folder = Path(folder)
-    if not (folder / "config.json").is_file():
-        raise ValueError(
-            f"{folder} is not a folder of a Hugging Face checkpoint: found no config.json. "
-            "Give a folder with config.json, weights and tokenizer files."
+    with quiet_transformers(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = transformers.AutoModelForTokenClassification.from_pretrained(
+            name, id2label=labels, label2id=numbers, local_files_only=True
         )
-    return folder
+        return transformers.pipeline(
+            "token-classification", model=model, tokenizer=tokenizer, stride=overlap,
+            aggregation_strategy="simple", batch_size=batch_size,
+            device=get_torch_default_device(),
+        )  # fmt: skip

@@ -16,6 +16,8 @@ INTENDED_USE = (
     "decisions. No output is not “no disease” or “no effect”."
 )
 MAX_SHOWN = 20_000
+# what a benchmark may leave out
+SPEED_PARTS = dict.fromkeys(("sets", "accuracy", "shape", "footprint", "curves"))
 GOLDEN_ANGLE = 137.508
 
 
@@ -74,7 +76,11 @@ def write_report(
 
 
 def render_report(
-    *, results: Sequence[Result], examples: Sequence[ExampleNote], **values: Any
+    *,
+    results: Sequence[Result],
+    examples: Sequence[ExampleNote],
+    speed: Mapping[str, Any],
+    **values: Any,
 ) -> str:
     """The page of `write_report` as a string."""
     marked = [replace(x, entities=mark_ends(x.entities, x.links)) for x in examples]
@@ -83,6 +89,7 @@ def render_report(
         **values,
         intended_use=INTENDED_USE,
         results=results,
+        speed=render("speed.html", speed={**SPEED_PARTS, **speed}) if speed else "",
         examples=[_shown(example) for example in marked],
         colours=colours(marked),
     )

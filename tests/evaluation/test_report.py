@@ -25,9 +25,15 @@ RESULT = Result(
     recall=SCORE, f=SCORE, macro_f=SCORE, labels=(LabelRow("<Disease>", 3, 0.5, 0.25, 0.333),),
 )  # fmt: skip
 SPEED = {
-    "n_notes": 1, "n_words": 9, "n_rounds": 5, "threads": 1, "dtype": "float32", "device": "cpu",
-    "machine": "Linux", "peak_mb": 512, "stock_weights": "none",
-    "rows": [{"name": "pipeline", "words_per_second": 100.0, "time_ratio": 1.0}],
+    "n_rounds": 5, "batch_size": 32, "threads": 1, "dtype": "float32", "device": "cpu",
+    "machine": "Linux", "versions": {"torch": "2"}, "peak_mb": 512, "stock_weights": "none",
+    "sets": [{
+        "name": "short", "n_notes": 1, "n_words": 9, "n_wordpieces": None, "times_used": 2,
+        "rows": [{"name": "pipeline", "words_per_second": 100.0, "wordpieces_per_second": None,
+                  "time_ratio": 1.0, "detail": "<b>"}],
+        "ratios": {"times the stock pipeline": 1.5, "share of the bare encoder": None},
+        "stages": {"tokenise": 0.1}, "components": {"tokenizer": 0.1}, "total": 0.1,
+    }],
 }  # fmt: skip
 
 EMPTY = {
@@ -79,6 +85,8 @@ def test_report_is_whole_escaped_and_loads_nothing(tmp_path):
     assert not re.search(r"(src|href)\s*=|https?://|@import|url\(", html)
     assert "84.5" in html and "83.0 – 86.0" in html and "&lt;Disease&gt;" in html
     assert "tokens 9." in html and "512 MB" in html
+    assert "times the stock pipeline: 1.50" in html and "used up to 2 times" in html
+    assert "share of the bare encoder" not in html and "Cold start" not in html
     shown = re.search(r'<div class="note">(.*?)</div>', html, re.S).group(1)
     plain = re.sub(r"<span.*?</span>|<[^>]+>", "", shown)
     assert plain.count("&lt;script&gt;") == 1

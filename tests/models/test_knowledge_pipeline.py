@@ -11,6 +11,7 @@ from spacy.util import registry
 
 from clinbert_spacy.evaluation.benchmark import benchmark
 from clinbert_spacy.evaluation.knowledge_off import knowing_models, without_knowledge
+from clinbert_spacy.evaluation.speed_sets import SpeedSet
 from clinbert_spacy.training.loop import train
 from clinbert_spacy.training.packaging import build_package
 from clinbert_spacy.training.state import get_weights
@@ -101,7 +102,8 @@ def test_knowledge_can_be_switched_off_to_be_timed(pipeline):
     run()
     assert not looked_up and knowing_models(nlp)
     assert ents(nlp(examples[0].text)) == expected and looked_up
-    found = benchmark(nlp, ["takes aspirin for hypertension"], n_rounds=1)
+    notes = SpeedSet("ordinary", ["takes aspirin for hypertension"])
+    (found,) = benchmark(nlp, [notes], n_rounds=1)["sets"]
     assert [row["name"] for row in found["rows"]][:2] == ["pipeline", "without knowledge"]
 
 
