@@ -3,7 +3,7 @@
 import importlib.util
 import inspect
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 
 import numpy
 import torch
@@ -76,7 +76,8 @@ def load_checkpoint(
     try:
         config = AutoConfig.from_pretrained(source, **transformer_config)
         tokenizer = AutoTokenizer.from_pretrained(source, **{"use_fast": True, **tokenizer_config})
-        transformer = AutoModel.from_pretrained(source, config=config, **_no_pooler(config))
+        kwargs = _no_pooler(_network_class(config))
+        transformer = AutoModel.from_pretrained(source, config=config, **kwargs)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(_remedy(name, source, error)) from error
     _check_case(tokenizer, name)
@@ -99,8 +100,11 @@ def build_transformer(config: Dict[str, Any]) -> torch.nn.Module:
     RETURNS (torch.nn.Module): The network; its weights are to be loaded next.
     """
     typed = AutoConfig.for_model(**config)
+    network = _network_class(typed)
+    # Not AutoModel.from_config: it imports the configurations of all architectures to find one,
+    # and builds in the type that the checkpoint was saved in, whereas weights here are float32.
     with no_init_weights():
-        return AutoModel.from_config(typed, **_no_pooler(typed))
+        return network(typed, **_no_pooler(network))
 
 
 class WordPieces:
@@ -167,10 +171,16 @@ def _remedy(name: str, source: str, error: Exception) -> str:
     )
 
 
-def _no_pooler(config: PretrainedConfig) -> Dict[str, bool]:
+def _network_class(config: PretrainedConfig) -> Callable[..., torch.nn.Module]:
+    """Look up the network of a configuration, the one that it names where there are several."""
+    found = MODEL_MAPPING[type(config)]
+    networks = found if isinstance(found, (list, tuple)) else [found]
+    named = [n for n in networks if n.__name__ in (config.architectures or ())]
+    return (named or networks)[0]
+
+
+def _no_pooler(network: Callable[..., torch.nn.Module]) -> Dict[str, bool]:
     """Leave out the pooling layer that token vectors do not need, where there is one."""
-    network = MODEL_MAPPING[type(config)]
-    network = network[0] if isinstance(network, (list, tuple)) else network
     has_pooler = "add_pooling_layer" in inspect.signature(network.__init__).parameters
     return {"add_pooling_layer": False} if has_pooler else {}
 
