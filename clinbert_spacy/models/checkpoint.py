@@ -140,14 +140,18 @@ class WordPieces:
         return [self.backend.id_to_token(int(i)) or "" for i in ids]
 
     def _encode(self, words: List[str]) -> List[List[int]]:
-        parts = [[w[i : i + LONGEST_WORD] for i in range(0, len(w), LONGEST_WORD)] for w in words]
-        flat = [[part] for word in parts for part in word]
-        encoded = iter(
-            self.backend.encode_batch(flat, is_pretokenized=True, add_special_tokens=False)
-        )
-        pieces = [[i for _ in word for i in next(encoded).ids] for word in parts]
         unknown = [self.special["unk"]]
+        pieces = [[i for part in _parts(word) for i in self._encode_part(part)] for word in words]
         return [p if p or w.isspace() or not w else unknown for p, w in zip(pieces, words)]
+
+    def _encode_part(self, part: str) -> List[int]:
+        # One by one is as fast as `encode_batch`, whose threads do not survive a fork.
+        found = self.backend.encode([part], is_pretokenized=True, add_special_tokens=False)
+        return list(found.ids)
+
+
+def _parts(word: str) -> List[str]:
+    return [word[i : i + LONGEST_WORD] for i in range(0, len(word), LONGEST_WORD)]
 
 
 def _check_folder(folder: Path) -> None:
