@@ -77,7 +77,24 @@ print(json.dumps([missing, sorted(loaded & set({HEAVY!r}))]))
     assert not heavy, f"a blank pipeline imports {heavy}"
 
 
+def imported_by(statement, names):
+    """Which of these modules a statement brings in, in a process of its own."""
+    code = f"import sys; {statement}; print(*sorted(set({names!r}) & set(sys.modules)))"
+    return run_python(code).split()
+
+
 def test_importing_the_package_imports_nothing_big():
-    code = "import sys, clinbert_spacy; print({'torch', 'spacy', 'numpy'} & set(sys.modules))"
-    assert run_python(code).strip() == "set()"
+    big = ("torch", "spacy", "numpy", "transformers", "pandas", "sklearn", "pyarrow", *HEAVY)
+    assert not imported_by("import clinbert_spacy", big)
     assert run_python("import clinbert_spacy; print(clinbert_spacy.__version__)").strip()
+
+
+def test_modules_of_factories_bring_in_spacy_alone():
+    """spaCy imports all of them for every pipeline, a blank one too."""
+    factories = [target for group, _, target in entry_points() if group == "spacy_factories"]
+    modules = ", ".join(sorted({target.partition(":")[0] for target in factories}))
+    big = ("transformers", "spacy_transformers", "pandas", "sklearn", "scipy", "pyarrow", "jinja2")
+    ours = ("clinbert_spacy.models", "clinbert_spacy.nets", "clinbert_spacy.evaluation")
+    with_spacy = set(imported_by("import spacy", big))
+    found = imported_by(f"import {modules}", (*big, *HEAVY, *ours))
+    assert not set(found) - with_spacy

@@ -10,18 +10,21 @@ from .entities import (
     abbreviations,
     assertion,
     assertion_cue,
-    assertion_getter,
     assertion_of,
     assertion_scores,
     concepts,
     coverage,
     deciding_axis,
+    drug_status,
     entity_score,
+    experiencer,
     in_one_word,
     long_form,
+    presence,
     section_name,
     section_names_of,
     summary,
+    time,
 )
 from .names import (
     ABBREVIATIONS_KEY,
@@ -85,7 +88,6 @@ __all__ = [
     "abstract",
     "assertion",
     "assertion_cue",
-    "assertion_getter",
     "assertion_of",
     "assertion_scores",
     "concepts",
@@ -121,16 +123,10 @@ class Attribute(NamedTuple):
 
 ATTRIBUTES = (
     Attribute(Span, "clinbert_section", section_name, "name of the section it begins in"),
-    Attribute(
-        Span, "clinbert_presence", assertion_getter("presence"), "problem: present, absent, ..."
-    ),
-    Attribute(
-        Span, "clinbert_experiencer", assertion_getter("experiencer"), "patient, family, other"
-    ),
-    Attribute(Span, "clinbert_time", assertion_getter("time"), "current or historical"),
-    Attribute(
-        Span, "clinbert_drug_status", assertion_getter("drug_status"), "drug: active, stopped, ..."
-    ),
+    Attribute(Span, "clinbert_presence", presence, "problem: present, absent, ..."),
+    Attribute(Span, "clinbert_experiencer", experiencer, "patient, family, other"),
+    Attribute(Span, "clinbert_time", time, "current or historical"),
+    Attribute(Span, "clinbert_drug_status", drug_status, "drug: active, stopped, ..."),
     Attribute(Span, "clinbert_assertion", assertion, "the three axes in one word, by PRIORITY"),
     Attribute(Span, "clinbert_assertion_scores", assertion_scores, "probabilities by axis"),
     Attribute(Span, "clinbert_assertion_cue", assertion_cue, "the words that decided, if any"),

@@ -1,7 +1,6 @@
 """What was written of entities and notes, read back: the getters behind `._`."""
 
-from functools import cache
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from spacy.tokens import Doc, Span
 
@@ -115,10 +114,25 @@ def assertion_of(span: Span, kind: str, axis: str) -> Any:
     return None
 
 
-@cache
-def assertion_getter(axis: str) -> Callable[[Span], Optional[str]]:
-    """Make the getter of an axis. RETURNS (Callable): From a span to its value, or None."""
-    return lambda span: assertion_of(span, "values", axis)
+# Functions with names, one an axis: workers that are spawned get the getters pickled.
+def presence(span: Span) -> Optional[str]:
+    """Say whether a problem is present. RETURNS (Optional[str]): None if it was not judged."""
+    return assertion_of(span, "values", "presence")
+
+
+def experiencer(span: Span) -> Optional[str]:
+    """Say whose problem it is. RETURNS (Optional[str]): None if it was not judged."""
+    return assertion_of(span, "values", "experiencer")
+
+
+def time(span: Span) -> Optional[str]:
+    """Say when a problem is. RETURNS (Optional[str]): None if it was not judged."""
+    return assertion_of(span, "values", "time")
+
+
+def drug_status(span: Span) -> Optional[str]:
+    """Say what becomes of a drug. RETURNS (Optional[str]): None if it was not judged."""
+    return assertion_of(span, "values", "drug_status")
 
 
 def assertion(span: Span) -> Optional[str]:

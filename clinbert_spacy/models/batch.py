@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence
 
 import numpy
+import srsly
 from numpy.typing import NDArray
 from spacy.tokens import Doc
 from spacy_transformers.data_classes import (
@@ -18,6 +19,8 @@ from transformers.file_utils import ModelOutput
 from .checkpoint import WordPieces
 from .layout import Layout, count_pieces
 
+DATA_KEY = "__clinbert_data__"
+
 
 @dataclass
 class ClinicalData(TransformerData):
@@ -29,6 +32,25 @@ class ClinicalData(TransformerData):
 
     owner: str = ""
     counts: Dict[str, int] = field(default_factory=dict)
+
+
+@srsly.msgpack_encoders("clinbert_data")
+def encode_data(obj: Any, chain: Any = None) -> Any:
+    """Let data travel with a Doc: spaCy's own way forgets owner and counts."""
+    if isinstance(obj, ClinicalData):
+        return {DATA_KEY: {**obj.to_dict(), "owner": obj.owner, "counts": obj.counts}}
+    return obj if chain is None else chain(obj)
+
+
+@srsly.msgpack_decoders("clinbert_data")
+def decode_data(obj: Any, chain: Any = None) -> Any:
+    """Restore what `encode_data` wrote."""
+    if DATA_KEY in obj:
+        found = obj[DATA_KEY]
+        data = ClinicalData.empty().from_dict(found)
+        data.owner, data.counts = found["owner"], found["counts"]
+        return data
+    return obj if chain is None else chain(obj)
 
 
 @dataclass

@@ -4,7 +4,7 @@ import importlib.util
 import inspect
 from itertools import chain
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
 import torch
@@ -80,7 +80,8 @@ def load_checkpoint(
     try:
         config = AutoConfig.from_pretrained(source, **transformer_config)
         tokenizer = AutoTokenizer.from_pretrained(source, **{"use_fast": True, **tokenizer_config})
-        transformer = AutoModel.from_pretrained(source, config=config, **_no_pooler(config))
+        kwargs = _no_pooler(_network_class(config))
+        transformer = AutoModel.from_pretrained(source, config=config, **kwargs)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(_remedy(name, source, error)) from error
     _check_case(tokenizer, name)
@@ -103,8 +104,11 @@ def build_transformer(config: Dict[str, Any]) -> torch.nn.Module:
     RETURNS (torch.nn.Module): The network; its weights are to be loaded next.
     """
     typed = AutoConfig.for_model(**config)
+    network = _network_class(typed)
+    # Not AutoModel.from_config: it imports the configurations of all architectures to find one,
+    # and builds in the type that the checkpoint was saved in, whereas weights here are float32.
     with no_init_weights():
-        return AutoModel.from_config(typed, **_no_pooler(typed))
+        return network(typed, **_no_pooler(network))
 
 
 class WordPieces:
@@ -160,14 +164,18 @@ class WordPieces:
         return self.names[ids].tolist()
 
     def _encode(self, words: List[str]) -> List[List[int]]:
-        parts = [[w[i : i + LONGEST_WORD] for i in range(0, len(w), LONGEST_WORD)] for w in words]
-        flat = [[part] for word in parts for part in word]
-        encoded = iter(
-            self.backend.encode_batch(flat, is_pretokenized=True, add_special_tokens=False)
-        )
-        pieces = [[i for _ in word for i in next(encoded).ids] for word in parts]
         unknown = [self.special["unk"]]
+        pieces = [[i for part in _parts(word) for i in self._encode_part(part)] for word in words]
         return [p if p or w.isspace() or not w else unknown for p, w in zip(pieces, words)]
+
+    def _encode_part(self, part: str) -> List[int]:
+        # One by one is as fast as `encode_batch`, whose threads do not survive a fork.
+        found = self.backend.encode([part], is_pretokenized=True, add_special_tokens=False)
+        return list(found.ids)
+
+
+def _parts(word: str) -> List[str]:
+    return [word[i : i + LONGEST_WORD] for i in range(0, len(word), LONGEST_WORD)]
 
 
 def _check_folder(folder: Path) -> None:
@@ -191,10 +199,16 @@ def _remedy(name: str, source: str, error: Exception) -> str:
     )
 
 
-def _no_pooler(config: PretrainedConfig) -> Dict[str, bool]:
+def _network_class(config: PretrainedConfig) -> Callable[..., torch.nn.Module]:
+    """Look up the network of a configuration, the one that it names where there are several."""
+    found = MODEL_MAPPING[type(config)]
+    networks = found if isinstance(found, (list, tuple)) else [found]
+    named = [n for n in networks if n.__name__ in (config.architectures or ())]
+    return (named or networks)[0]
+
+
+def _no_pooler(network: Callable[..., torch.nn.Module]) -> Dict[str, bool]:
     """Leave out the pooling layer that token vectors do not need, where there is one."""
-    network = MODEL_MAPPING[type(config)]
-    network = network[0] if isinstance(network, (list, tuple)) else network
     has_pooler = "add_pooling_layer" in inspect.signature(network.__init__).parameters
     return {"add_pooling_layer": False} if has_pooler else {}
 

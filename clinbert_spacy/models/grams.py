@@ -27,11 +27,11 @@ def hash_grams(texts: Sequence[str], n_buckets: int) -> Dict[str, NDArray[numpy.
 
 
 @lru_cache(maxsize=100_000)
-def _codes(word: str) -> NDArray[numpy.int64]:
+def _codes(word: str) -> NDArray[numpy.uint32]:
     """The same in every process, unlike hash()."""
     marked = f"<{word}>"
     runs: List[str] = [
         marked[i : i + size] for size in SIZES for i in range(len(marked) - size + 1)
     ]
     found = [zlib.crc32(run.encode("utf8", "surrogatepass")) for run in (word, *runs)]
-    return numpy.array(found, dtype="int64")
+    return numpy.array(found, dtype="uint32")

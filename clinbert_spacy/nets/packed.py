@@ -118,8 +118,8 @@ def pack(bert: Any, dtype: torch.dtype) -> PackedBert:
     """
     layers = []
     for layer in bert.encoder.layer:
-        weights = [(w.to(dtype), b.to(dtype)) for w, b in linear_weights(layer, bert.config)]
-        linears = [Linear(torch.ops.mkldnn._reorder_linear_weight(w), b) for w, b in weights]
+        weights = linear_weights(layer, bert.config)
+        linears = [Linear(_reorder(w, dtype), b.to(dtype, copy=True)) for w, b in weights]
         layers.append(Layer(*linears, norm_weights(layer, dtype)))
     return PackedBert(bert, layers, dtype, dtype)
 
@@ -203,6 +203,11 @@ def _blocked(mask: Tensor, dtype: torch.dtype) -> Optional[Tensor]:
     if bool(mask.all()):
         return None
     return ((1.0 - mask.to(dtype)) * OUT_OF_REACH)[:, None, None, :]
+
+
+def _reorder(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    # copied first: where the order is right already, the memory would be shared
+    return torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype, copy=True))
 
 
 def _linear() -> Any:

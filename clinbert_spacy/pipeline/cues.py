@@ -185,6 +185,7 @@ class CueMatcher:
             if any(isinstance(word, re.Pattern) for word in words):
                 patterns[phrase] = words
             else:
+                nlp.vocab.strings.add(phrase, allow_transient=False)  # outlives a memory_zone
                 self.phrases.add(phrase, [nlp.make_doc(phrase)])
         self.patterns = WordPatterns(patterns)
 

@@ -8,7 +8,6 @@ whereas prefixes and suffixes are stripped one at a time, which is quadratic on 
 
 import json
 import re
-import sys
 import unicodedata
 from functools import lru_cache
 from importlib.resources import files
@@ -22,6 +21,8 @@ from spacy.tokenizer import Tokenizer
 ZERO_WIDTH_JOINERS = "\u200c\u200d"
 SKIN_TONES = "\U0001f3fb-\U0001f3ff"
 EMOJI_TAGS = "\U000e0020-\U000e007f"
+# Where Unicode has combining marks: not in the planes of ideographs nor those of private use.
+MARK_PLANES = ((0, 0x20000), (0xE0000, 0xE1000))
 REGIONAL = "\U0001f1e6-\U0001f1ff"
 
 
@@ -89,14 +90,10 @@ def mark_ranges() -> str:
 
 
 def _mark_runs() -> Iterator[Tuple[int, int]]:
-    first = None
-    for code in range(sys.maxunicode + 2):
-        is_mark = code <= sys.maxunicode and unicodedata.category(chr(code)).startswith("M")
-        if is_mark and first is None:
-            first = code
-        elif not is_mark and first is not None:
-            yield first, code - 1
-            first = None
+    for start, end in MARK_PLANES:
+        categories = "".join(map(unicodedata.category, map(chr, range(start, end))))
+        for run in re.finditer("(?:M.)+", categories):  # a category is two letters
+            yield start + run.start() // 2, start + run.end() // 2 - 1
 
 
 def _contraction_pairs(contractions: Mapping[str, List[str]]) -> Iterator[Tuple[str, str]]:

@@ -3,7 +3,9 @@
 import os
 import pickle
 import re
+import sys
 import time
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,11 @@ import spacy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinbert_spacy.pipeline.tokenizer import create_clinical_tokenizer, read_special_cases
+from clinbert_spacy.pipeline.tokenizer import (
+    create_clinical_tokenizer,
+    mark_ranges,
+    read_special_cases,
+)
 
 CONFIG = {"nlp": {"tokenizer": {"@tokenizers": "clinbert.ClinicalTokenizer.v1"}}}
 NLP = spacy.blank("en", config=CONFIG)
@@ -173,3 +179,11 @@ def test_nearly_all_gold_mentions_fall_on_token_boundaries(name):
         found += [doc.char_span(start, end) is not None for start, end in mentions]
     assert found
     assert found.count(False) / len(found) < 0.002
+
+
+def test_all_combining_marks_of_unicode_are_known():
+    every = map(chr, range(sys.maxunicode + 1))
+    marks = {char for char in every if unicodedata.category(char).startswith("M")}
+    ranges = re.findall("(.)-(.)", mark_ranges(), re.S)
+    known = {chr(code) for first, last in ranges for code in range(ord(first), ord(last) + 1)}
+    assert known == marks
