@@ -28,10 +28,13 @@ class ClinicalData(TransformerData):
 
     owner (str): Name of the component that computed it.
     counts (Dict[str, int]): tokens, wordpieces, windows, unknown, truncated.
+    pooled (Dict[str, Floats2d]): Token vectors by the name of the pooling layer, for the next
+        component that wants the same; it does not travel with the Doc.
     """
 
     owner: str = ""
     counts: Dict[str, int] = field(default_factory=dict)
+    pooled: Dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 @srsly.msgpack_encoders("clinbert_data")

@@ -1,6 +1,6 @@
 """`clinbert.TransformerListener.v1`: a listener that refuses missing or foreign features."""
 
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple, cast
 
 from spacy.tokens import Doc
 from spacy_transformers.data_classes import TransformerData
@@ -74,11 +74,30 @@ def forward(
 def pool_tokens(
     model: Model, found: List[TransformerData], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[Any], Any]]:
-    """Pool pieces into tokens; the stock layer fails where no note of a batch has any."""
+    """Pool pieces into tokens, once for all components that pool alike.
+
+    The stock layer, which does it, fails where no note of a batch has any pieces.
+    """
     pieces = [data.model_output.get("last_hidden_state") for data in found]
-    if any(one is not None and one.size for one in pieces):
+    if not any(one is not None and one.size for one in pieces):
+        return [model.ops.alloc2f(0, 0) for _ in found], lambda _: []
+    if is_train:
         return stock_pool(model, found, is_train)
-    return [model.ops.alloc2f(0, 0) for _ in found], lambda _: []
+    key = _shared_name(model.layers[0])
+    known = [data.pooled.get(key) if isinstance(data, ClinicalData) else None for data in found]
+    if key and all(vectors is not None for vectors in known):
+        return cast(List[Floats2d], known), lambda _: []
+    pooled, backprop = stock_pool(model, found, is_train)
+    for data, vectors in zip(found, pooled):
+        if key and isinstance(data, ClinicalData):
+            data.pooled[key] = vectors
+    return pooled, backprop
+
+
+def _shared_name(pooling: Model) -> str:
+    """Name a pooling that has nothing of its own. RETURNS: "" for others."""
+    plain = not (pooling.layers or pooling.shims or pooling.param_names or pooling.attrs)
+    return pooling.name if plain else ""
 
 
 def _check_owner(doc: Doc, upstream: str) -> None:

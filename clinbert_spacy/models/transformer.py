@@ -11,7 +11,7 @@ from spacy_transformers.layers import trfs2arrays
 from thinc.api import Model, chain, torch2xp, xp2torch
 from thinc.types import Floats2d, Ragged
 
-from ..nets.knowledge import Facts
+from ..nets.knowledge import Facts, Made
 from ..nets.packed import PackedBert
 from .batch import ClinicalBatch, make_batch
 from .checkpoint import Checkpoint, CheckpointError, WordPieces, load_checkpoint
@@ -35,8 +35,9 @@ from .windows import check_window
 
 # Of a batch of windows: its output with graph, and where the pieces it owns lie.
 Graph = Tuple[torch.Tensor, IntArray, IntArray]
-# What is known of the pieces of a batch: flags and vectors by row, and the row of each piece.
-Known = Tuple[torch.Tensor, torch.Tensor, IntArray]
+# What is known of the pieces of a batch: flags and vectors by row, the row of each piece, and for
+# reading what the network makes of the rows.
+Known = Tuple[torch.Tensor, torch.Tensor, IntArray, Optional[Made]]
 
 
 def ClinicalTransformer(
@@ -188,7 +189,7 @@ def trace(model: Model, doc: Doc) -> Trace:
     reading = model.attrs["reading"]
     layout = lay_out([doc], pieces, *_window_size(reading, pieces))
     known = _look_up(model, [doc], layout, False)
-    return Trace(shim, layout, known, reading.batch_pieces)
+    return Trace(shim, layout, known and known[:3], reading.batch_pieces)
 
 
 def _window_size(reading: Reading, pieces: WordPieces) -> Tuple[int, int]:
@@ -218,9 +219,13 @@ def _look_up(model: Model, docs: List[Doc], layout: Layout, is_train: bool) -> O
     if not model.layers:
         return None
     found, _ = model.layers[0](docs, is_train)
-    device = cast(EncoderShim, model.shims[0]).device
-    flags, vectors = (torch.from_numpy(array).to(device) for array in found[:2])
-    return flags, vectors, spread(layout, found.rows)
+    shim = cast(EncoderShim, model.shims[0])
+    flags, vectors = (torch.from_numpy(array).to(shim.device) for array in found[:2])
+    made = None
+    if not is_train:
+        with torch.inference_mode(), shim.precision():
+            made = shim._model.knowledge.make(flags, vectors)
+    return flags, vectors, spread(layout, found.rows), made
 
 
 @contextmanager
@@ -285,7 +290,7 @@ def _encode(
     facts = None
     if known is not None:
         index = torch.from_numpy(pad_values(layout, rows, known[2]))
-        facts = Facts(known[0], known[1], index.to(shim.device))
+        facts = Facts(known[0], known[1], index.to(shim.device), known[3])
     shim._model.train(with_grad)
     grad_mode = torch.enable_grad() if with_grad else torch.inference_mode()
     with grad_mode, shim.precision(training=with_grad):

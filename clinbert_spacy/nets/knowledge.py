@@ -1,6 +1,6 @@
 """Facts about words brought into an encoder's vectors. Imports torch alone."""
 
-from typing import NamedTuple, Optional, Sequence
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,27 @@ class Facts(NamedTuple):
     flags (Tensor): Yes or no for each flag. Shape (rows, n_flags). Row 0 is all zeros.
     vectors (Tensor): Vector of what is meant. Shape (rows, n_vector). Row 0 is all zeros.
     index (Tensor): Row of each piece, 0 where nothing is known. Shape (batch, length).
+    made (Optional[Made]): What `KnowledgeFusion.make` made of flags and vectors, so that batches
+        of the same notes share it.
     """
 
     flags: Tensor
     vectors: Tensor
     index: Tensor
+    made: Optional["Made"] = None
+
+
+class Made(NamedTuple):
+    """Facts as vectors, a row each.
+
+    input (Optional[Tensor]): Of the width of the embeddings. Shape (rows, n_embedding).
+    output (Optional[Tensor]): Of the width of the encoder's vectors. Shape (rows, n_hidden).
+    gate (Optional[Tensor]): Their share in the gate. Shape (rows, n_hidden).
+    """
+
+    input: Optional[Tensor]
+    output: Optional[Tensor]
+    gate: Optional[Tensor]
 
 
 class FactVectors(nn.Module):
@@ -35,11 +51,11 @@ class FactVectors(nn.Module):
         for weight in self.parameters():
             nn.init.zeros_(weight)
 
-    def forward(self, facts: Facts) -> Tensor:
+    def forward(self, flags: Tensor, vectors: Tensor) -> Tensor:
         """Make the vector of each row. RETURNS (Tensor): float32. Shape (rows, width)."""
-        made = self.flags(facts.flags)
+        made = self.flags(flags)
         if self.vectors is not None:
-            made = made + self.vectors(facts.vectors)
+            made = made + self.vectors(vectors)
         return made.float()
 
 
@@ -59,12 +75,19 @@ class GatedFusion(nn.Module):
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
 
-    def forward(self, hidden: Tensor, facts: Facts) -> Tensor:
+    def make(self, flags: Tensor, vectors: Tensor) -> Tuple[Tensor, Tensor]:
+        """Make the vector of each row and its share in the gate. Shape (rows, width) each."""
+        made = self.facts(flags, vectors)
+        weight = self.gate.weight[:, made.shape[1] :]
+        return made, F.linear(made, weight, self.gate.bias).float()
+
+    def forward(self, hidden: Tensor, index: Tensor, made: Tensor, share: Tensor) -> Tensor:
         """Add facts to `(batch, length, width)` float32 vectors. RETURNS (Tensor): As given."""
-        flat, index = hidden.reshape(-1, hidden.shape[-1]), facts.index.reshape(-1)
-        known = index.nonzero().squeeze(1)
-        added = F.embedding(index[known], self.facts(facts))
-        gate = torch.sigmoid(self.gate(torch.cat([flat[known], added], dim=1)).float())
+        flat, rows = hidden.reshape(-1, hidden.shape[-1]), index.reshape(-1)
+        known = rows.nonzero().squeeze(1)
+        added, shares = F.embedding(rows[known], made), F.embedding(rows[known], share)
+        weight = self.gate.weight[:, : hidden.shape[-1]]
+        gate = torch.sigmoid(F.linear(flat[known], weight).float() + shares)
         return flat.index_add(0, known, gate * added).view_as(hidden)
 
 
@@ -86,10 +109,28 @@ class KnowledgeFusion(nn.Module):
         self.input = FactVectors(*sizes, n_embedding) if "input" in places else None
         self.output = GatedFusion(*sizes, n_hidden) if "output" in places else None
 
+    def make(self, flags: Tensor, vectors: Tensor) -> Made:
+        """Make vectors of facts.
+
+        flags, vectors (Tensor): See `Facts`.
+        RETURNS (Made): A row each.
+        """
+        given = None if self.input is None else self.input(flags, vectors)
+        if self.output is None:
+            return Made(given, None, None)
+        return Made(given, *self.output.make(flags, vectors))
+
     def before(self, facts: Facts) -> Optional[Tensor]:
         """Make what is added to the embeddings. Shape (batch, length, n_embedding), or None."""
-        return None if self.input is None else F.embedding(facts.index, self.input(facts))
+        if self.input is None:
+            return None
+        made = facts.made.input if facts.made else self.input(facts.flags, facts.vectors)
+        return F.embedding(facts.index, made)
 
     def after(self, hidden: Tensor, facts: Facts) -> Tensor:
         """Add facts to the encoder's outputs, if they enter there. RETURNS (Tensor): As given."""
-        return hidden if self.output is None else self.output(hidden, facts)
+        if self.output is None:
+            return hidden
+        if facts.made:
+            return self.output(hidden, facts.index, facts.made.output, facts.made.gate)
+        return self.output(hidden, facts.index, *self.output.make(facts.flags, facts.vectors))

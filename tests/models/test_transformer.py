@@ -206,7 +206,7 @@ def test_weights_travel_without_pickle(model, dtype, places, monkeypatch):
 
 def test_bfloat16_gives_float32_outputs(model):
     exact = model.predict(make_docs("aspirin for fever")).doc_data[0].tensors[0]
-    model.shims[0].autocast = "bfloat16"
+    model.attrs["reading"].precision = "bfloat16"
     rough = model.predict(make_docs("aspirin for fever")).doc_data[0].tensors[0]
     assert rough.dtype == numpy.float32
     assert 0 < numpy.abs(rough - exact).max() < 0.1
