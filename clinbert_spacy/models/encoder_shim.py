@@ -11,9 +11,8 @@ from thinc.types import FloatsXd
 
 from ..nets.encoder import ClinicalEncoder
 from ..nets.knowledge import KnowledgeFusion
-from ..nets.packed import PackedBert
 from .checkpoint import WordPieces, build_transformer
-from .reading import can_read_packed, choose_precision, make_reader
+from .reading import Reader, Reading, make_reader
 from .shims import TorchShim
 
 KNOWLEDGE = "knowledge"  # the part of the network whose weights have a rate of their own
@@ -25,7 +24,7 @@ class EncoderShim(TorchShim):
     fusion (Optional[Dict]): Arguments of its `KnowledgeFusion`, None for text alone.
     knowledge_scale (float): Learning rate of the knowledge's weights over the encoder's.
     settled (bool): Whether the weights are as they were loaded. Those in training change too often
-        to be packed for each reading.
+        to be prepared for each reading.
     """
 
     pieces: Optional[WordPieces] = None
@@ -34,7 +33,7 @@ class EncoderShim(TorchShim):
     fusion: Optional[Dict[str, Any]] = None
     knowledge_scale: float = 1.0
     settled: bool = False
-    _packed: Optional[Tuple[str, Any, PackedBert]] = None
+    _prepared: Optional[Tuple[Any, Optional[Reader]]] = None
 
     def set_network(
         self,
@@ -66,11 +65,11 @@ class EncoderShim(TorchShim):
                 weight.data = xp2torch(value, device=weight.device)
                 weight.grad = None  # so that it does not step again with the others
         super().finish_update(optimizer)
-        self.settled, self._packed = False, None
+        self.settled, self._prepared = False, None
 
     @contextlib.contextmanager
     def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
-        """Swap in averaged weights for the length of a block; they are read unpacked."""
+        """Swap in averaged weights for the length of a block; they are read as in training."""
         settled = self.settled
         self.settled = settled and all(key[0] != self.id for key in params)
         try:
@@ -79,27 +78,27 @@ class EncoderShim(TorchShim):
         finally:
             self.settled = settled
 
-    def reader(self, precision: str) -> Optional[PackedBert]:
-        """Hand out the transformer as it is packed for reading, packing it the first time.
+    def reader(self, reading: Reading) -> Optional[Reader]:
+        """Hand out the transformer as it is prepared for reading, preparing it the first time.
 
-        precision (str): See `choose_precision`.
-        RETURNS (Optional[PackedBert]): None where the network reads by itself: on a GPU, in
-            training, where layers are mixed, or where it is no plain BERT.
-        RAISES (ValueError): The precision cannot be had here.
+        reading (Reading): How to read.
+        RETURNS (Optional[Reader]): None where the network reads by itself, see `make_reader`; and
+            while it is in training.
+        RAISES (ValueError): A setting cannot be had here.
         """
-        chosen = choose_precision(precision, self._model, self.device)
-        if not self.settled or not can_read_packed(self._model, self.device):
+        if not self.settled:
             return None
-        network = self._model.transformer
-        mark = [(weight.data_ptr(), weight._version) for weight in network.parameters()]
-        if self._packed is None or self._packed[:2] != (chosen, mark):
-            packed = make_reader(network, cast(WordPieces, self.pieces), chosen)
-            self._packed = (chosen, mark, packed)
-        return self._packed[2]
+        weights = self._model.transformer.parameters()
+        ways = (reading.precision, reading.unpadded, reading.compiled)
+        mark = (ways, [(weight.data_ptr(), weight._version) for weight in weights])
+        if self._prepared is None or self._prepared[0] != mark:
+            pieces = cast(WordPieces, self.pieces)
+            self._prepared = (mark, make_reader(reading, self._model, pieces, self.device))
+        return self._prepared[1]
 
     def __getstate__(self) -> Dict[str, Any]:
-        # copies and other processes pack for themselves
-        return {**self.__dict__, "_packed": None}
+        # copies and other processes prepare for themselves
+        return {**self.__dict__, "_prepared": None}
 
     def _to_message(self) -> Dict[str, Any]:
         message = super()._to_message()

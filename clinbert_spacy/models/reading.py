@@ -2,22 +2,25 @@
 
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, List
+from typing import Any, Callable, List, Optional
 
 import torch
 from torch import Tensor
 
-from ..nets.bert import fits
+from ..nets.bert import encode_bert, fits
 from ..nets.encoder import ClinicalEncoder
 from ..nets.int8 import can_pack_int8, measure_ranges, pack_int8
 from ..nets.packed import PackedBert, can_pack, pack
+from ..nets.unpadded import UnpaddedBert
 from .checkpoint import WordPieces
+from .shims import autocast_dtype
 from .windows import check_window
 
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 SAMPLE_LENGTH, SAMPLE_ROWS = 128, 8
 # Most pieces of a batch on a CPU: what passes between two layers stays in its cache.
 CACHED_PIECES = 2048
+Reader = Callable[[Tensor, Tensor, Optional[Tensor]], Tensor]
 
 
 @dataclass
@@ -29,12 +32,16 @@ class Reading:
     context (int): Wordpieces of context on either side of what a window owns.
     batch_pieces (int): Most wordpieces in one padded batch.
     precision (str): `auto`, `float32`, `bfloat16` or `int8`.
+    unpadded (bool): Leave padding out, in attention too.
+    compiled (bool): Compile the network.
     """
 
     window: int
     context: int
     batch_pieces: int
     precision: str
+    unpadded: bool = False
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         check_window(self.window, self.context)
@@ -42,20 +49,32 @@ class Reading:
             raise ValueError(
                 f"precision = '{self.precision}' is not one of {', '.join(PRECISIONS)}."
             )
+        if self.unpadded + self.compiled + (self.precision == "int8") > 1:
+            raise ValueError(
+                f"unpadded = {self.unpadded}, compiled = {self.compiled} and precision = "
+                f"'{self.precision}' are different ways to read: choose one of unpadded, compiled "
+                "and int8."
+            )
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether weights are packed on a CPU. RETURNS (bool): They are."""
+        return not (self.unpadded or self.compiled)
 
 
-def choose_precision(wanted: str, encoder: ClinicalEncoder, device: torch.device) -> str:
+def choose_precision(reading: Reading, encoder: ClinicalEncoder, device: torch.device) -> str:
     """Decide what to compute in.
 
-    wanted (str): One of `PRECISIONS`. encoder (ClinicalEncoder): The network.
+    reading (Reading): What is wanted. encoder (ClinicalEncoder): The network.
     device (torch.device): Where it runs.
-    RETURNS (str): `wanted`; for `auto` bfloat16 on CPUs with tiles (AMX), int8 on CPUs with
+    RETURNS (str): What is wanted; for `auto` bfloat16 on CPUs with tiles (AMX), int8 on CPUs with
         AVX512-VNNI, float32 on others, and half precision on a GPU.
     RAISES (ValueError): It cannot be had here.
     """
     possible = available_precisions(encoder, device)
+    wanted = reading.precision
     if wanted == "auto":
-        return _choose(possible, device)
+        return _choose(possible if reading.is_packed else possible[:2], device)
     if wanted not in possible:
         raise ValueError(
             f"precision = '{wanted}' of clinbert.ClinicalTransformer.v1 cannot be had here, with "
@@ -90,13 +109,28 @@ def has_bfloat16() -> bool:
     return has_amx() or _asks("_is_avx512_bf16_supported")
 
 
-def make_reader(network: Any, pieces: WordPieces, precision: str) -> PackedBert:
-    """Pack a network for reading on a CPU.
+def make_reader(
+    reading: Reading, encoder: ClinicalEncoder, pieces: WordPieces, device: torch.device
+) -> Optional[Reader]:
+    """Prepare a network for reading.
 
-    network (torch.nn.Module): A `transformers.BertModel`, with the weights it shall have.
-    pieces (WordPieces): Its tokenizer. precision (str): `float32`, `bfloat16` or `int8`.
-    RETURNS (PackedBert): The reader.
+    reading (Reading): How. encoder (ClinicalEncoder): The network, with the weights it shall have.
+    pieces (WordPieces): Its tokenizer. device (torch.device): Where it runs.
+    RETURNS (Optional[Reader]): From ids, mask and what is added to the embeddings to vectors. None
+        where the network reads best by itself: on a GPU, unless settings ask for more.
+    RAISES (ValueError): A setting cannot be had here.
     """
+    network = encoder.transformer
+    precision = choose_precision(reading, encoder, device)
+    if not reading.is_packed:
+        _check_plain(reading, encoder)
+        dtype = _half(device) if precision == "bfloat16" else torch.float32
+        with torch.inference_mode():
+            return UnpaddedBert(network, dtype) if reading.unpadded else _compile(network, dtype)
+    return _pack(network, pieces, precision) if can_read_packed(encoder, device) else None
+
+
+def _pack(network: Any, pieces: WordPieces, precision: str) -> PackedBert:
     if precision != "int8":
         with torch.inference_mode():
             return pack(network, getattr(torch, precision))
@@ -133,6 +167,30 @@ def sample_pieces(pieces: WordPieces, config: Any) -> Tensor:
     rows = torch.cat([whole, drawn]).view(-1, length)
     ends = torch.tensor([[pieces.special["cls"], pieces.special["sep"]]]).repeat(len(rows), 1)
     return torch.cat([ends[:, :1], rows, ends[:, 1:]], 1)
+
+
+def _compile(network: Any, dtype: torch.dtype) -> Reader:
+    compiled = torch.compile(encode_bert, dynamic=True)
+
+    def read(ids: Tensor, mask: Tensor, extra: Optional[Tensor] = None) -> Tensor:
+        return compiled(network, ids, mask, dtype=dtype, extra=extra).float()
+
+    return read
+
+
+def _half(device: torch.device) -> torch.dtype:
+    # GPUs before Ampere compute in float16, and only emulate bfloat16
+    dtype = autocast_dtype(device)
+    return torch.bfloat16 if dtype == torch.float32 else dtype
+
+
+def _check_plain(reading: Reading, encoder: ClinicalEncoder) -> None:
+    if encoder.mix is not None or not fits(encoder.transformer):
+        setting = "unpadded" if reading.unpadded else "compiled"
+        raise ValueError(
+            f"{setting} = true of clinbert.ClinicalTransformer.v1 is for the last layer of a BERT "
+            f"with GELU and absolute positions, not for {_name(encoder)}: set it to false."
+        )
 
 
 def _choose(possible: List[str], device: torch.device) -> str:

@@ -12,7 +12,6 @@ from thinc.api import Model, chain, torch2xp, xp2torch
 from thinc.types import Floats2d, Ragged
 
 from ..nets.knowledge import Facts, Made
-from ..nets.packed import PackedBert
 from .batch import ClinicalBatch, make_batch
 from .checkpoint import Checkpoint, CheckpointError, WordPieces, load_checkpoint
 from .encoder_shim import EncoderShim, plan_fusion
@@ -29,7 +28,7 @@ from .layout import (
     spread,
 )
 from .mentions import Knowledge
-from .reading import CACHED_PIECES, Reading, available_precisions
+from .reading import CACHED_PIECES, Reader, Reading, available_precisions
 from .tracing import Trace
 from .windows import check_window
 
@@ -53,6 +52,8 @@ def ClinicalTransformer(
     transformer_config: Dict[str, Any] = {},  # noqa: B006
     owner: str = "clinbert_transformer",
     knowledge: Optional[Model[List[Doc], Knowledge]] = None,
+    unpadded: bool = False,
+    compiled: bool = False,
 ) -> Model[List[Doc], FullTransformerBatch]:
     """Build the shared encoder. No file is opened before `initialize` or `from_bytes`.
 
@@ -73,13 +74,16 @@ def ClinicalTransformer(
     transformer_config (Dict): Arguments of `AutoConfig.from_pretrained`.
     owner (str): Name of the component that holds this model; listeners check it.
     knowledge (Optional[Model]): A `clinbert.KnowledgeFusion.v1`; None reads the text alone.
+    unpadded (bool): Read without padding, in attention too: for GPUs.
+    compiled (bool): Read through `torch.compile`: the first notes take long, and a CPU needs a C++
+        compiler. Both are for loaded BERTs and change nothing in training.
     RETURNS (Model): Docs to a batch of `TransformerData`.
     RAISES (ValueError): A setting out of its range.
     """
     _check_choice("layers", layers, ("last", "mix"))
     attrs = {
         "name": name,
-        "reading": Reading(window, context, batch_pieces, precision),
+        "reading": Reading(window, context, batch_pieces, precision, unpadded, compiled),
         "max_train_windows": max_train_windows,
         "layers": layers,
         "tokenizer_config": dict(tokenizer_config),
@@ -243,8 +247,9 @@ def _read(
     """Read all windows. RETURNS: vectors of pieces and sums of first vectors, on the device."""
     shim, reading = cast(EncoderShim, model.shims[0]), model.attrs["reading"]
     shim.autocast = "none" if reading.precision in ("float32", "int8") else reading.precision
-    reader = None if is_train else shim.reader(reading.precision)
-    size = min(reading.batch_pieces, CACHED_PIECES) if reader else reading.batch_pieces
+    reader = None if is_train else shim.reader(reading)
+    is_cached = reader is not None and shim.device.type == "cpu"
+    size = min(reading.batch_pieces, CACHED_PIECES) if is_cached else reading.batch_pieces
     n_trained = min(model.attrs["max_train_windows"], len(layout.windows)) if is_train else 0
     hidden = torch.zeros(len(layout.ids), model.get_dim("nO"), device=shim.device)
     cls_sums = torch.zeros(n_docs, model.get_dim("nO"), device=shim.device)
@@ -283,7 +288,7 @@ def _encode(
     rows: IntArray,
     with_grad: bool,
     known: Optional[Known],
-    reader: Optional[PackedBert] = None,
+    reader: Optional[Reader] = None,
 ) -> torch.Tensor:
     """Run windows through the network. RETURNS: (rows, length + 2, width), float32."""
     ids, mask = pad_windows(layout, rows, cast(WordPieces, shim.pieces))

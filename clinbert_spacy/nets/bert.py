@@ -89,12 +89,43 @@ def fits(network: nn.Module) -> bool:
 def embed(
     table: Any, ids: Tensor, types: Optional[Tensor], extra: Optional[Tensor], config: Any
 ) -> Tensor:
-    hidden = F.embedding(ids, table.word_embeddings.weight)
-    hidden = hidden + table.position_embeddings.weight[: ids.shape[1]]
+    """Look wordpieces up.
+
+    table (nn.Module): `BertEmbeddings`. ids (Tensor): Shape (batch, length).
+    types, extra (Optional[Tensor]): See `encode_bert`. config (PretrainedConfig): Of the network.
+    RETURNS (Tensor): float32. Shape (batch, length, width).
+    """
+    places = table.position_embeddings.weight[: ids.shape[1]]
+    return _embed(table, ids, places, types, extra, config)
+
+
+def embed_at(
+    table: Any, ids: Tensor, places: Tensor, extra: Optional[Tensor], config: Any
+) -> Tensor:
+    """Look wordpieces up that do not lie in rows.
+
+    table (nn.Module): `BertEmbeddings`. ids, places (Tensor): Pieces, and where each stands in
+        its window. Shape (pieces,).
+    extra (Optional[Tensor]): Shape (pieces, width). config (PretrainedConfig): Of the network.
+    RETURNS (Tensor): float32. Shape (pieces, width).
+    """
+    at = F.embedding(places, table.position_embeddings.weight)
+    return _embed(table, ids, at, None, extra, config)
+
+
+def _embed(
+    table: Any,
+    ids: Tensor,
+    places: Tensor,
+    types: Optional[Tensor],
+    extra: Optional[Tensor],
+    config: Any,
+) -> Tensor:
     if types is None:
-        hidden = hidden + table.token_type_embeddings.weight[0]
+        types_added = table.token_type_embeddings.weight[0]
     else:
-        hidden = hidden + F.embedding(types, table.token_type_embeddings.weight)
+        types_added = F.embedding(types, table.token_type_embeddings.weight)
+    hidden = F.embedding(ids, table.word_embeddings.weight) + (places + types_added)
     if extra is not None:
         hidden = hidden + extra
     return layer_norm(table.LayerNorm, hidden, config)
@@ -141,5 +172,6 @@ def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
 
 
 def layer_norm(layer: nn.LayerNorm, x: Tensor, config: Any) -> Tensor:
+    """Normalise in the type of `x`. RETURNS (Tensor): Shaped as x."""
     weight, bias = layer.weight.to(x.dtype), layer.bias.to(x.dtype)
     return F.layer_norm(x, layer.normalized_shape, weight, bias, float(config.layer_norm_eps))

@@ -1,13 +1,12 @@
 """The shared encoder: a pretrained transformer and what is read off it. Imports torch alone."""
 
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import torch
 from torch import Tensor, nn
 
 from .bert import encode_bert, fits
 from .knowledge import Facts, KnowledgeFusion
-from .packed import PackedBert
 
 
 class LayerMix(nn.Module):
@@ -49,14 +48,14 @@ class ClinicalEncoder(nn.Module):
         attention_mask: Tensor,
         facts: Optional[Facts] = None,
         shift: Optional[Tensor] = None,
-        reader: Optional[PackedBert] = None,
+        reader: Optional[Callable[..., Tensor]] = None,
     ) -> Tensor:
         """Encode `(batch, length)` ids to `(batch, length, width)` float32 vectors.
 
         facts (Optional[Facts]): What is known of the pieces; None for text alone.
         shift (Optional[Tensor]): Added to the wordpiece embeddings, for explanations. Shape
             (batch, length, n_embedding).
-        reader (Optional[PackedBert]): Reads instead of the transformer, without gradients.
+        reader (Optional[Callable]): Reads instead of the transformer, without gradients.
         """
         read = reader or self._read
         if self.knowledge is None or facts is None:

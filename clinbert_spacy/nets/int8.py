@@ -6,9 +6,9 @@ not depend on what stands beside it in the batch. Two things keep the rounding s
 - Channels with large values are shrunk before rounding and their weights grown (SmoothQuant, Xiao
   et al. 2023, eq. 4, with the activations' share alone).
 - Feed-forward neurons that sometimes fire far above the others are split into several: one gives
-  `GELU(x)` up to a reach, the next `GELU(x - reach)`, and so on; their outputs add up, as in outlier
-  channel splitting (Zhao et al. 2019). Without it a few values of 20 to 40 cost all the others
-  their precision.
+  `GELU(x)` up to a reach, the next `GELU(x - reach)`, and so on; their outputs add up, as in
+  outlier channel splitting (Zhao et al. 2019). Without it a few values of 20 to 40 cost all the
+  others their precision.
 """
 
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple

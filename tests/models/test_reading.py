@@ -8,13 +8,18 @@ import spacy
 import torch
 
 from clinbert_spacy.models import reading
-from clinbert_spacy.models.reading import Reading, available_precisions, choose_precision
-from clinbert_spacy.models.reading import sample_pieces
+from clinbert_spacy.models.reading import (
+    Reading,
+    available_precisions,
+    choose_precision,
+    sample_pieces,
+)
 from clinbert_spacy.models.transformer import ClinicalTransformer
 from clinbert_spacy.nets.packed import can_pack
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 FEATURES = ("_is_amx_tile_supported", "_is_vnni_supported", "_is_avx512_supported")
+AUTO, READING, INT8 = (Reading(20, 4, 4096, name) for name in ("auto", "float32", "int8"))
 TEXT = "aspirin daily for fever " * 12
 
 
@@ -58,9 +63,9 @@ def read(model, text=TEXT):
 def test_the_processor_decides(build, processor, features, chosen):
     encoder = build().shims[0]._model
     processor(*features)
-    assert choose_precision("auto", encoder, CPU) == chosen
-    assert choose_precision("auto", encoder, GPU) == "bfloat16"
-    assert choose_precision("float32", encoder, CPU) == "float32"
+    assert choose_precision(AUTO, encoder, CPU) == chosen
+    assert choose_precision(AUTO, encoder, GPU) == "bfloat16"
+    assert choose_precision(READING, encoder, CPU) == "float32"
 
 
 @pytest.mark.parametrize("settings, why", [({"layers": "mix"}, "last layer"), ({}, "AVX512-VNNI")])
@@ -69,9 +74,9 @@ def test_int8_that_cannot_be_had_is_refused_by_name(build, processor, settings, 
     processor(*(FEATURES if settings else ()))
     assert "int8" not in available_precisions(encoder, CPU)
     with pytest.raises(ValueError, match=f"'int8'.*{why}.*auto, float32, bfloat16"):
-        choose_precision("int8", encoder, CPU)
+        choose_precision(INT8, encoder, CPU)
     with pytest.raises(ValueError, match="int8 is for CPUs"):
-        choose_precision("int8", encoder, GPU)
+        choose_precision(INT8, encoder, GPU)
 
 
 @pytest.mark.parametrize("key, value", [("precision", "float16"), ("window", 4), ("context", -1)])
@@ -108,12 +113,12 @@ def test_the_config_has_the_last_word_on_how_to_read(build):
 class TestPacking:
     def test_once_for_loaded_weights(self, build):
         shim = build(precision="float32").shims[0]
-        assert shim.reader("float32") is shim.reader("float32")
+        assert shim.reader(READING) is shim.reader(READING)
 
     def test_not_for_weights_in_training(self, checkpoint):
         model = ClinicalTransformer(str(checkpoint), precision="float32")
         model.initialize()
-        assert model.shims[0].reader("float32") is None
+        assert model.shims[0].reader(READING) is None
 
     def test_anew_for_weights_changed_from_outside(self, build):
         model = build(precision="float32")
@@ -133,9 +138,9 @@ class TestPacking:
         batch, backprop = model.begin_update([spacy.blank("en").make_doc(TEXT)])
         gradient = [[numpy.ones_like(data.tensors[0])] for data in batch.doc_data]
         backprop(batch.unsplit_by_doc(gradient))
-        assert model.shims[0].reader("float32") is not None
+        assert model.shims[0].reader(READING) is not None
         model.finish_update(Adam(0.01))
-        assert model.shims[0].reader("float32") is None
+        assert model.shims[0].reader(READING) is None
 
     def test_averages_are_read_unpacked(self, build):
         model = build(precision="float32")
@@ -144,18 +149,54 @@ class TestPacking:
         named = dict(shim._model.named_parameters())
         averages = {(shim.id, name): 0 * w.detach().numpy() for name, w in named.items()}
         with shim.use_params(averages):
-            assert shim.reader("float32") is None
+            assert shim.reader(READING) is None
             assert not numpy.allclose(read(model), before, atol=1e-3)
         assert numpy.array_equal(read(model), before)
         with shim.use_params({(shim.id + 1000, "other"): numpy.zeros(1)}):
-            assert shim.reader("float32") is not None
+            assert shim.reader(READING) is not None
 
     def test_copies_pack_for_themselves(self, build):
         model = build(precision="float32")
         before = read(model)
         copied = copy.deepcopy(model.shims[0])
-        assert copied._packed is None and model.shims[0]._packed is not None
+        assert copied._prepared is None and model.shims[0]._prepared is not None
         assert numpy.array_equal(read(model.copy()), before)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_without_padding(build, precision):
+    exact, model = build(precision="float32"), build(precision=precision, unpadded=True)
+    model.from_bytes(exact.to_bytes())
+    docs = [spacy.blank("en").make_doc(text) for text in (TEXT, "fever", "", "aspirin daily")]
+    for found, expected in zip(model.predict(docs).doc_data, exact.predict(docs).doc_data):
+        if expected.tensors:
+            atol = 1e-5 if precision == "float32" else 0.1
+            assert numpy.allclose(found.tensors[0], expected.tensors[0], atol=atol)
+
+
+def test_compiled_network_is_called(build, monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch, "compile", lambda f, dynamic: calls.append(dynamic) or f)
+    model, exact = build(precision="float32", compiled=True), build(precision="float32")
+    model.from_bytes(exact.to_bytes())
+    assert numpy.allclose(read(model), read(exact), atol=1e-5)
+    read(model)
+    assert calls == [True]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"unpadded": True, "compiled": True}, {"unpadded": True, "precision": "int8"}]
+)
+def test_one_way_at_a_time(build, settings):
+    with pytest.raises(ValueError, match="choose one of unpadded, compiled"):
+        build(**settings)
+
+
+@pytest.mark.parametrize("setting", ["unpadded", "compiled"])
+def test_mixed_layers_have_no_other_way(build, setting):
+    model = build(layers="mix", **{setting: True})
+    with pytest.raises(ValueError, match=f"{setting} = true.*mixed layers"):
+        read(model)
 
 
 def test_the_sample_is_the_same_each_time(build):

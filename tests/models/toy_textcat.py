@@ -154,8 +154,8 @@ def watch_windows(monkeypatch: Any) -> Tuple[List[Any], List[int]]:
 
     encode, kept, others = transformer._encode, [], []
 
-    def watched(shim: Any, layout: Any, windows: Any, with_grad: Any, known: Any, reader: Any) -> Any:
-        output = encode(shim, layout, windows, with_grad, known, reader)
+    def watched(shim: Any, layout: Any, windows: Any, with_grad: Any, *rest: Any) -> Any:
+        output = encode(shim, layout, windows, with_grad, *rest)
         if output.requires_grad:
             output.retain_grad()
             kept.append(output)

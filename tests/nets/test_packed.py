@@ -152,6 +152,7 @@ def test_attention_in_halves(size, at_once, monkeypatch):
 def test_what_linear_layers_read_is_shown(bert, batch):
     seen = []
     with torch.inference_mode():
-        pack(bert, torch.float32)(*batch, watch=lambda i, name, x: seen.append((i, name, x.shape[1])))
+        reader = pack(bert, torch.float32)
+        reader(*batch, watch=lambda i, name, x: seen.append((i, name, x.shape[1])))
     widths = {"joint": 64, "output": 64, "inner": 64, "outer": 128}
     assert seen == [(i, name, width) for i in range(2) for name, width in widths.items()]
