@@ -228,13 +228,14 @@ def annotate(
     with_text: Annotated[bool, typer.Option(help="Put the whole text into the output.")] = False,
 ) -> None:
     """Find entities in notes. What cannot be read is skipped and named."""
-    from .cli_annotate import stream_docs, to_example, to_line, to_record
+    from .cli_annotate import free_activations, stream_docs, to_example, to_line, to_record
     from .cli_notes import ReadOptions, count_notes, list_files, read_notes
     from .evaluation.output import atomic_writer
 
     check_workers(n_process, gpu_id)
     options = ReadOptions(text_column, id_column, check_encoding(encoding))
     nlp, skips, n_done = load_pipeline(pipeline, gpu_id), Skips(), 0
+    free_activations(nlp)
     examples: List[Any] = []
     files = list_files(inputs, skips.add, [output, html])
     notes = read_notes(files, options, skips.add)

@@ -28,6 +28,7 @@ from .interop.document_rows import classes_of, summary_of
 
 MAX_NOTE_LENGTH = 100_000_000
 CHUNK_CHARS = 2_000_000
+CLEANER = "doc_cleaner"
 # JSON allows them inside strings, but str.splitlines and some tools cut there
 LINE_ENDS = "\u0085\u2028\u2029"
 Outcome = Tuple[Note, Union[Doc, Exception]]
@@ -195,6 +196,18 @@ def _with_said(entity: Entity, row: Dict[str, Any]) -> Entity:
     return replace(entity, said=values, concept=first)
 
 
+def free_activations(nlp: Language) -> None:
+    """Have the encoder's output taken off each note behind the last component that reads it.
+
+    It is some 2 kB a word, which worker processes would hand over.
+
+    nlp (Language): the pipeline, changed in place.
+    """
+    factories = {nlp.get_pipe_meta(name).factory for name in nlp.pipe_names}
+    if CLEANER not in factories:
+        nlp.add_pipe(CLEANER, name="clinbert_cleaner")
+
+
 def prepare_embedding(nlp: Language, sentences: bool) -> None:
     """Leave out what vectors do not need, and add sentences where the pipeline sets none.
 
@@ -203,7 +216,7 @@ def prepare_embedding(nlp: Language, sentences: bool) -> None:
     """
     metas = {name: nlp.get_pipe_meta(name).assigns for name in nlp.pipe_names}
     for name, assigns in metas.items():
-        if "doc.ents" in assigns:
+        if "doc.ents" in assigns or nlp.get_pipe_meta(name).factory == CLEANER:
             nlp.disable_pipe(name)
     setters = ("doc.sents", "token.is_sent_start")
     if sentences and not any(x in assigns for x in setters for assigns in metas.values()):

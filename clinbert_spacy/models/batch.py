@@ -90,6 +90,8 @@ def join_rows(ops: Ops, vectors: Sequence[Floats2d]) -> Floats2d:
     RETURNS (Floats2d): Shape (tokens of all notes, width).
     """
     rows = [vector for vector in vectors if len(vector)]
+    if len(rows) == 1:
+        return rows[0]  # the vectors of a long note are large: not twice
     return ops.xp.concatenate(rows) if rows else ops.alloc2f(0, 0)
 
 

@@ -12,6 +12,8 @@ from thinc.types import Floats2d, Ragged
 
 from .batch import ClinicalData
 
+MOST_SHARED = 100_000  # tokens of a batch whose vectors are kept for the next component
+
 
 class OwnedListener(TransformerListener):
     """A `TransformerListener` that takes data of the component it names, and no other."""
@@ -81,17 +83,28 @@ def pool_tokens(
     pieces = [data.model_output.get("last_hidden_state") for data in found]
     if not any(one is not None and one.size for one in pieces):
         return [model.ops.alloc2f(0, 0) for _ in found], lambda _: []
-    if is_train:
+    if is_train or not all(isinstance(data, ClinicalData) for data in found):
         return stock_pool(model, found, is_train)
+    ours = cast(List[ClinicalData], found)
     key = _shared_name(model.layers[0])
-    known = [data.pooled.get(key) if isinstance(data, ClinicalData) else None for data in found]
-    if key and all(vectors is not None for vectors in known):
+    known = [data.pooled.get(key) for data in ours]
+    if all(vectors is not None for vectors in known):
         return cast(List[Floats2d], known), lambda _: []
-    pooled, backprop = stock_pool(model, found, is_train)
-    for data, vectors in zip(found, pooled):
-        if key and isinstance(data, ClinicalData):
+    pooled = [_pool_note(model, data) for data in ours]
+    if key and sum(map(len, pooled)) <= MOST_SHARED:
+        for data, vectors in zip(ours, pooled):
             data.pooled[key] = vectors
-    return pooled, backprop
+    return pooled, lambda _: []
+
+
+def _pool_note(model: Model, data: ClinicalData) -> Floats2d:
+    """Pool a note as it lies: its pieces are in the order of its tokens, so none is copied."""
+    lengths = data.align.lengths
+    pieces = data.model_output.get("last_hidden_state")
+    if pieces is None:
+        return model.ops.alloc2f(len(lengths), 0)
+    rows = pieces.reshape(-1, pieces.shape[-1])[: int(lengths.sum())]
+    return model.layers[0].predict(Ragged(rows, model.ops.asarray1i(lengths)))
 
 
 def _shared_name(pooling: Model) -> str:

@@ -229,6 +229,8 @@ def _pick(model: Model, vectors: List[Floats2d], tokens: List[NDArray]) -> Float
     # a note without white space needs no copy of its own
     rows = [v if len(t) == len(v) else v[t] for v, t in zip(vectors, tokens) if len(t)]
     n_in = int(model.shims[0].cfg["n_in"])
+    if len(rows) == 1:
+        return rows[0]  # the vectors of a long note are large: not twice
     return model.ops.xp.concatenate(rows) if rows else model.ops.alloc2f(0, n_in)
 
 
