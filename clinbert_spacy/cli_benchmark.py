@@ -23,7 +23,7 @@ Contenders = Annotated[
     Optional[List[str]],
     typer.Option(
         "--contender",
-        help="pipeline, entities, text-alone, stock, encoder-float32, encoder-bfloat16, "
+        help="pipeline, processes, entities, text-alone, stock, encoder-float32, encoder-bfloat16, "
         "transformers; all if none.",
     ),
 ]

@@ -125,9 +125,8 @@ def dtype_of(nlp: Language) -> str:
     shim = shim_of(nlp)
     if shim is None:
         return "unknown"
-    packed = getattr(shim, "_packed", None)
-    if packed is not None:
-        return packed[0]
+    if getattr(shim, "reads_in", ""):
+        return shim.reads_in
     with shim.precision():
         half = torch.is_autocast_enabled(shim.device.type)
         dtype = str(torch.get_autocast_dtype(shim.device.type)) if half else "torch.float32"

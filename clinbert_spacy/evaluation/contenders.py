@@ -1,5 +1,6 @@
 """What a pipeline is timed against: itself with less, the stock pipeline, the bare encoder."""
 
+import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from .checkpoints import (
     TRANSFORMERS,
     check_folder,
     quiet_transformers,
+    shim_of,
     transformer_of,
 )
 from .encoder_settings import settings_of
@@ -25,6 +27,7 @@ FINDERS = ("clinbert_ner", "ner")
 # how the command line calls a contender -> how tables do
 CONTENDERS = {
     "pipeline": "pipeline",
+    "processes": "pipeline, a process a core",
     "entities": "entities alone",
     "text-alone": "without knowledge",
     "stock": "stock",
@@ -32,6 +35,7 @@ CONTENDERS = {
     "encoder-bfloat16": "encoder, bfloat16",
     "transformers": "transformers pipeline",
 }
+CLEANER = "benchmark_cleaner"
 TAGS = ("O", "B-DISEASE", "I-DISEASE", "B-DRUG", "I-DRUG")
 
 
@@ -40,18 +44,29 @@ class PipeRun:
     """A function that runs notes through a pipeline and keeps nothing.
 
     without (Sequence[str]): components that are left out.
+    n_process (int): worker processes. With more than one, a `doc_cleaner` keeps the encoder's
+        output from being handed over.
     """
 
     nlp: Language
     texts: Sequence[str]
     batch_size: int = 32
     without: Sequence[str] = ()
+    n_process: int = 1
 
     def __call__(self) -> None:
         """Run all notes."""
-        with self.nlp.select_pipes(disable=list(self.without)):
-            for _ in self.nlp.pipe(self.texts, batch_size=self.batch_size):
-                pass
+        if self.n_process > 1:
+            self.nlp.add_pipe("doc_cleaner", name=CLEANER)
+        try:
+            with self.nlp.select_pipes(disable=list(self.without)):
+                for _ in self.nlp.pipe(
+                    self.texts, batch_size=self.batch_size, n_process=self.n_process
+                ):
+                    pass
+        finally:
+            if CLEANER in self.nlp.component_names:
+                self.nlp.remove_pipe(CLEANER)
 
 
 @dataclass(frozen=True)
@@ -88,6 +103,10 @@ def own_contenders(nlp: Language, batch_size: int) -> Dict[str, Maker]:
     """
     whole = partial(PipeRun, nlp, batch_size=batch_size)
     makers: Dict[str, Maker] = {"pipeline": whole}
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    shim = shim_of(nlp)
+    if n_cores > 1 and shim is not None and shim.device.type == "cpu":
+        makers["processes"] = partial(whole, n_process=n_cores)
     if beside_entities(nlp):
         makers["entities"] = partial(whole, without=beside_entities(nlp))
     if knowing_models(nlp):

@@ -52,6 +52,10 @@ def decode_data(obj: Any, chain: Any = None) -> Any:
         found = obj[DATA_KEY]
         data = ClinicalData.empty().from_dict(found)
         data.owner, data.counts = found["owner"], found["counts"]
+        # what came by bytes may not be written, and thinc reads nothing else
+        for name, array in data.model_output.items():
+            data.model_output[name] = numpy.array(array)
+        data.align = Ragged(*map(numpy.array, found["align"]))
         return data
     return obj if chain is None else chain(obj)
 

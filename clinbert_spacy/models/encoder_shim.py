@@ -12,7 +12,7 @@ from thinc.types import FloatsXd
 from ..nets.encoder import ClinicalEncoder
 from ..nets.knowledge import KnowledgeFusion
 from .checkpoint import WordPieces, build_transformer
-from .reading import Reader, Reading, make_reader
+from .reading import Reader, Reading, choose_precision, make_reader
 from .shims import TorchShim
 
 KNOWLEDGE = "knowledge"  # the part of the network whose weights have a rate of their own
@@ -33,6 +33,7 @@ class EncoderShim(TorchShim):
     fusion: Optional[Dict[str, Any]] = None
     knowledge_scale: float = 1.0
     settled: bool = False
+    reads_in: str = ""  # what the prepared transformer computes in, "" without one
     _prepared: Optional[Tuple[Any, Optional[Reader]]] = None
 
     def set_network(
@@ -65,7 +66,7 @@ class EncoderShim(TorchShim):
                 weight.data = xp2torch(value, device=weight.device)
                 weight.grad = None  # so that it does not step again with the others
         super().finish_update(optimizer)
-        self.settled, self._prepared = False, None
+        self.settled, self._prepared, self.reads_in = False, None, ""
 
     @contextlib.contextmanager
     def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
@@ -94,7 +95,10 @@ class EncoderShim(TorchShim):
         if self._prepared is None or self._prepared[0] != mark:
             pieces = cast(WordPieces, self.pieces)
             self._prepared = (mark, make_reader(reading, self._model, pieces, self.device))
-        return self._prepared[1]
+        reader = self._prepared[1]
+        chosen = choose_precision(reading, self._model, self.device)
+        self.reads_in = chosen if reader else ""
+        return reader
 
     def __getstate__(self) -> Dict[str, Any]:
         # copies and other processes prepare for themselves

@@ -178,7 +178,8 @@ def _attend_half(parts: Tensor, bias: Optional[Tensor]) -> Tensor:
     _, batch, heads, length, size = parts.shape
     query, key, value = parts.reshape(3, batch * heads, length, size).unbind(0)
     key = key - key.mean(1, keepdim=True)
-    plain = float(_longest(query) * _longest(key)) < SAFE
+    # no score of a head is larger than its longest query times its longest key
+    plain = float((_longest(query) * _longest(key)).amax()) < SAFE
     found = torch.empty_like(query)
     at_once = min(batch, max(1, SCORES // (heads * length * length)))
     scores = query.new_empty(at_once * heads, length, length)
@@ -195,7 +196,7 @@ def _attend_half(parts: Tensor, bias: Optional[Tensor]) -> Tensor:
 
 
 def _longest(vectors: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(vectors, dim=-1).amax()
+    return torch.linalg.vector_norm(vectors, dim=-1).amax(-1)
 
 
 def _blocked(mask: Tensor, dtype: torch.dtype) -> Optional[Tensor]:

@@ -52,7 +52,21 @@ def test_blank_pipeline():
     assert speed["peak_mb"] > 10 and speed["threads"] == torch.get_num_threads()
 
 
-def test_every_contender_has_a_row(nlp):
+@pytest.fixture
+def one_core(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0}, raising=False)
+
+
+def test_a_process_a_core(nlp, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    chosen = ["pipeline", "processes"]
+    before = list(nlp.component_names)
+    speed = bench.benchmark(nlp, one_set(NOTE, "", NOTE), n_rounds=1, contenders=chosen)
+    assert names_of(speed) == ["pipeline", "pipeline, a process a core"]
+    assert nlp.component_names == before
+
+
+def test_every_contender_has_a_row(nlp, one_core):
     speed = bench.benchmark(nlp, one_set(NOTE, " ", NOTE * 20), n_rounds=1, batch_size=2)
     (found,) = speed["sets"]
     assert names_of(speed) == [
@@ -72,7 +86,7 @@ def test_every_contender_has_a_row(nlp):
 
 
 def test_the_type_is_that_of_packed_weights(nlp, monkeypatch):
-    monkeypatch.setattr(shim_of(nlp), "_packed", ("int8", None, None), raising=False)
+    monkeypatch.setattr(shim_of(nlp), "reads_in", "int8")
     assert bench.dtype_of(nlp) == "int8"
 
 
@@ -194,7 +208,7 @@ def test_what_stands_beside_the_entities_is_timed(nlp):
     assert seen.count(2) == 4 and nlp.pipe_names[-1] == "toy_counter"
 
 
-def test_another_shape_has_random_weights_and_the_wordpieces(nlp):
+def test_another_shape_has_random_weights_and_the_wordpieces(nlp, one_core):
     with shaped_pipeline(nlp, 1, 128) as other:
         assert other.pipe_names == ["clinbert_transformer", "clinbert_ner"]
         config = shim_of(other)._model.transformer.config
