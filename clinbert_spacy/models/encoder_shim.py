@@ -34,7 +34,7 @@ class EncoderShim(TorchShim):
     knowledge_scale: float = 1.0
     settled: bool = False
     reads_in: str = ""  # what the prepared transformer computes in, "" without one
-    _prepared: Optional[Tuple[Any, Optional[Reader]]] = None
+    _prepared: Optional[Tuple[Any, Dict[Any, Optional[Reader]]]] = None
 
     def set_network(
         self,
@@ -90,12 +90,15 @@ class EncoderShim(TorchShim):
         if not self.settled:
             return None
         weights = self._model.transformer.parameters()
-        ways = (reading.precision, reading.unpadded, reading.compiled)
-        mark = (ways, [(weight.data_ptr(), weight._version) for weight in weights])
+        mark = [(weight.data_ptr(), weight._version) for weight in weights]
         if self._prepared is None or self._prepared[0] != mark:
+            self._prepared = (mark, {})
+        ways = (reading.precision, reading.unpadded, reading.compiled)
+        readers = self._prepared[1]
+        if ways not in readers:
             pieces = cast(WordPieces, self.pieces)
-            self._prepared = (mark, make_reader(reading, self._model, pieces, self.device))
-        reader = self._prepared[1]
+            readers[ways] = make_reader(reading, self._model, pieces, self.device)
+        reader = readers[ways]
         chosen = choose_precision(reading, self._model, self.device)
         self.reads_in = chosen if reader else ""
         return reader
