@@ -101,9 +101,10 @@ def _pool_note(model: Model, data: ClinicalData) -> Floats2d:
     """Pool a note as it lies: its pieces are in the order of its tokens, so none is copied."""
     lengths = data.align.lengths
     pieces = data.model_output.get("last_hidden_state")
-    if pieces is None:
-        return model.ops.alloc2f(len(lengths), 0)
-    rows = pieces.reshape(-1, pieces.shape[-1])[: int(lengths.sum())]
+    n_pieces = int(lengths.sum())
+    if pieces is None or not n_pieces:  # white space has a stand-in that is no token's
+        return model.ops.alloc2f(len(lengths), 0 if pieces is None else pieces.shape[-1])
+    rows = pieces.reshape(-1, pieces.shape[-1])[:n_pieces]
     return model.layers[0].predict(Ragged(rows, model.ops.asarray1i(lengths)))
 
 
