@@ -16,7 +16,7 @@ from ..nets.chains import decode as decode_chains
 from ..nets.crf import TokenSpan, length_mask, tags_to_spans
 from ..nets.odds import against_others
 from ..nets.tagger import TokenTagger as TaggerNet
-from . import features
+from . import blocks, features
 from .shims import HeadShim
 
 LONGEST_SEGMENT = 256  # words decoded as one sequence
@@ -100,15 +100,18 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[Tagging, Cal
     vectors, backprop_vectors = model.get_ref("tok2vec")(docs, is_train)
     found = features.extract(docs)
     lengths = [len(tokens) for tokens in found.tokens]
-    words = _pick(model, vectors, found.tokens)
-    inputs = xp2torch(words, requires_grad=is_train, device=shim.device)
     rest = [torch.from_numpy(a).to(shim.device) for a in found[1:]]
     shim._model.train(is_train)
     if not sum(lengths):
         output = torch.zeros((0, shim._model.output.out_features), device=shim.device)
-    else:
-        with torch.enable_grad() if is_train else torch.inference_mode():
+    elif is_train:
+        words = _pick(model, vectors, found.tokens)
+        inputs = xp2torch(words, requires_grad=True, device=shim.device)
+        with torch.enable_grad():
             output = shim._model(inputs, *rest)
+    else:
+        with torch.inference_mode():
+            output = _score(model, vectors, found.tokens, *rest)
     scores = Tagging(found.tokens, _split(torch2xp(output.detach()), lengths))
 
     def backprop(d_scores: List[Floats2d]) -> List[Doc]:
@@ -225,7 +228,33 @@ def cut_segments(scores: NDArray) -> List[Tuple[int, int]]:
     return segments + [(start, len(scores))] * (len(scores) > start)
 
 
-def _pick(model: Model, vectors: List[Floats2d], tokens: List[NDArray]) -> Floats2d:
+def _score(
+    model: Model,
+    vectors: List[Floats2d],
+    tokens: List[NDArray],
+    shapes: torch.Tensor,
+    chars: torch.Tensor,
+    word_of: torch.Tensor,
+) -> torch.Tensor:
+    """Scores of all words, those of long notes part by part."""
+    shim = cast(HeadShim, model.shims[0])
+    spelt = shim._model.spell(chars)
+    size = blocks.BLOCK
+    pieces = [
+        (vector, words[i : i + size])
+        for vector, words in zip(vectors, tokens)
+        for i in range(0, len(words), size)
+    ]
+    scores, start = [], 0
+    for first, last in blocks.in_blocks([len(words) for _, words in pieces]):
+        rows = xp2torch(_pick(model, *zip(*pieces[first:last])), device=shim.device)
+        part = slice(start, start + len(rows))
+        scores.append(shim._model.score(rows, shapes[part], spelt, word_of[part]))
+        start = part.stop
+    return torch.cat(scores) if len(scores) > 1 else scores[0]
+
+
+def _pick(model: Model, vectors: Sequence[Floats2d], tokens: Sequence[NDArray]) -> Floats2d:
     # a note without white space needs no copy of its own
     rows = [v if len(t) == len(v) else v[t] for v, t in zip(vectors, tokens) if len(t)]
     n_in = int(model.shims[0].cfg["n_in"])

@@ -6,6 +6,7 @@ import numpy
 from numpy.typing import NDArray
 
 from ..nets.relations import BEFORE, BEHIND, BETWEEN, HEAD, ROLES, TAIL
+from . import blocks
 
 Arrays = Dict[str, NDArray]
 # Pairs that are read together: more of them have more words that are not in all windows, fewer
@@ -13,6 +14,52 @@ Arrays = Dict[str, NDArray]
 AT_ONCE = 64
 # Of a token that is not in a window.
 OUTSIDE = 2 * ROLES
+# Arrays of `relation_features.ask` with a row for each pair.
+OF_PAIRS = ("head", "tail", "buckets", "bounds")
+
+
+def blocks_of(arrays: Arrays) -> Iterator[Tuple[slice, Arrays]]:
+    """Cut the pairs of long notes into groups that are read without the rest of the tokens.
+
+    arrays (Arrays): of `relation_features.ask`, without windows.
+    YIELDS (Tuple[slice, Arrays]): tokens, and the same arrays of these and of pairs among them; in
+        order of the pairs.
+    """
+    n_pairs, n_tokens = len(arrays["head"]), len(arrays["place"])
+    if n_tokens <= blocks.BLOCK:
+        yield slice(0, n_tokens), arrays
+        return
+    ends = [arrays[end][arrays[name]] for end in ("starts", "ends") for name in ("head", "tail")]
+    edges = numpy.column_stack([arrays["bounds"], *ends])
+    firsts = numpy.arange(0, n_pairs, AT_ONCE)
+    lows = numpy.minimum.reduceat(edges.min(1), firsts).tolist()
+    highs = numpy.maximum.reduceat(edges.max(1), firsts).tolist()
+    first, low, high = 0, lows[0], highs[0]
+    for part, (a, b) in enumerate(zip(lows, highs)):
+        if max(high, b) - min(low, a) > blocks.BLOCK and part * AT_ONCE > first:
+            yield slice(low, high), _cut(arrays, slice(first, part * AT_ONCE), low, high)
+            first, low, high = part * AT_ONCE, a, b
+        low, high = min(low, a), max(high, b)
+    yield slice(low, high), _cut(arrays, slice(first, n_pairs), low, high)
+
+
+def _cut(arrays: Arrays, pairs: slice, low: int, high: int) -> Arrays:
+    """Some pairs, their entities and the tokens from low to before high, numbered anew."""
+    found = {name: arrays[name][pairs] for name in OF_PAIRS}
+    used = numpy.unique(numpy.concatenate([found["head"], found["tail"]]))
+    kept = numpy.isin(arrays["owner"], used)
+    tokens = {name: arrays[name][low:high] for name in ("place", "breaks", "word", "sentence")}
+    return {
+        **tokens,
+        "head": numpy.searchsorted(used, found["head"]),
+        "tail": numpy.searchsorted(used, found["tail"]),
+        "buckets": found["buckets"],
+        "bounds": found["bounds"] - low,
+        "starts": arrays["starts"][used] - low,
+        "ends": arrays["ends"][used] - low,
+        "members": arrays["members"][kept] - low,
+        "owner": numpy.searchsorted(used, arrays["owner"][kept]),
+    }
 
 
 def known_of_ends(

@@ -15,7 +15,7 @@ from ..nets.relations import RelationNet
 from .assertion import value_weights
 from .batch import join_rows, split_rows
 from .headings import section_names
-from .pair_parts import Arrays, known_of_ends, parts_of
+from .pair_parts import Arrays, blocks_of, known_of_ends, parts_of
 from .relation_features import N_ROLES, OF_HEAD, OF_TAIL, Questions, ask, table_sizes
 from .shims import HeadShim
 
@@ -158,6 +158,17 @@ def _read(
     shim: HeadShim, inputs: torch.Tensor, arrays: Arrays
 ) -> Tuple[torch.Tensor, NDArray[numpy.int64]]:
     """Scores of all pairs, and the token of the batch that counted most for each, -1 for none."""
+    scores, tokens = [], []
+    for span, block in blocks_of(arrays):
+        found, focus = _read_block(shim, inputs[span], block)
+        scores.append(found)
+        tokens.append(numpy.where(focus >= 0, focus + span.start, -1))
+    return torch.cat(scores), numpy.concatenate(tokens)
+
+
+def _read_block(
+    shim: HeadShim, inputs: torch.Tensor, arrays: Arrays
+) -> Tuple[torch.Tensor, NDArray[numpy.int64]]:
     ends, pairs = known_of_ends(arrays, shim.cfg["sizes"], OF_HEAD, OF_TAIL)
     device = shim.device
     with torch.inference_mode():

@@ -13,6 +13,7 @@ from ..nets.odds import against_others
 from ..nets.textcat import PassageNet
 from .aggregators import MakeAggregator
 from .batch import join_rows, split_rows
+from .blocks import in_blocks
 from .class_calibration import EDGE, NO, calibrate_classes, decide
 from .grams import hash_grams
 from .passages import Cut, Ranges
@@ -130,7 +131,8 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[Floats2d, Ca
             output = shim._model(*_tensors(shim, inputs, asked), len(docs))
     else:
         with torch.inference_mode():
-            output = shim._model(*_read_tensors(model, vectors, asked), len(docs))
+            note = torch.from_numpy(asked["note"]).to(shim.device)
+            output = shim._model.combine(*_read(model, vectors, asked), note, len(docs))
 
     def backprop(d_scores: Floats2d) -> List[Doc]:
         difference = xp2torch(d_scores, device=shim.device)
@@ -179,22 +181,24 @@ def judge(model: Model, docs: List[Doc]) -> List[Passages]:
         empty = numpy.zeros((0, shape[1]), dtype="float32")
         whole = numpy.zeros(shape, dtype="float32")
         return [Passages([], empty, empty, row) for row in whole]
-    found = _judge_passages(model, *_read_tensors(model, vectors, asked), shape[0])
+    found = _judge_passages(model, vectors, asked, shape[0])
     edges = numpy.searchsorted(note, numpy.arange(1, len(docs)))
     scores, without = (numpy.split(part, edges) for part in found[:2])
     return [Passages(*row) for row in zip(asked["ranges"], scores, without, found[2])]
 
 
 def _judge_passages(
-    model: Model, tokens: torch.Tensor, arrays: Dict[str, torch.Tensor], n_notes: int
+    model: Model, rows: Sequence[Floats2d], asked: Dict[str, Any], n_notes: int
 ) -> Tuple[NDArray, NDArray, NDArray]:
     """Scores of passages, and probabilities of their notes without each and of notes."""
-    net = cast(HeadShim, model.shims[0])._model.eval()
+    shim = cast(HeadShim, model.shims[0])
+    net = shim._model.eval()
+    note = torch.from_numpy(asked["note"]).to(shim.device)
     with torch.inference_mode():
-        vectors, scores = net.read(tokens, arrays)
+        vectors, scores = _read(model, rows, asked)
         combined = (
-            net.leave_out(vectors, scores, arrays["note"]),
-            net.combine(vectors, scores, arrays["note"], n_notes),
+            net.leave_out(vectors, scores, note),
+            net.combine(vectors, scores, note, n_notes),
         )
         found = [net.probabilities(one).cpu().numpy() for one in combined]
     without, whole = (calibrate_classes(one, model.attrs["rules"]) for one in found)
@@ -276,13 +280,32 @@ def _tensors(
     return rows[arrays.pop("token")], arrays
 
 
-def _read_tensors(
+def _read(
     model: Model, vectors: Sequence[Floats2d], asked: Dict[str, Any]
-) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
-    """What `_tensors` gives, without the tokens that are in no passage on the way."""
+) -> Tuple[torch.Tensor, torch.Tensor]:
+    """Vectors and scores of all passages; tokens that are in no passage are never joined, and
+    those of a long note not all at once."""
     shim = cast(HeadShim, model.shims[0])
-    rows = [vector[a:b] for vector, found in zip(vectors, asked["ranges"]) for a, b in found]
-    tokens = xp2torch(model.ops.xp.concatenate(rows), device=shim.device)
-    device = shim.device
-    names = ("grams", "begins", "passage", "note")
-    return tokens, {n: torch.from_numpy(asked[n]).to(device) for n in names if n in asked}
+    spans = [(vector, a, b) for vector, found in zip(vectors, asked["ranges"]) for a, b in found]
+    parts = []
+    for first, last in in_blocks([b - a for _, a, b in spans]):
+        rows = model.ops.xp.concatenate([vector[a:b] for vector, a, b in spans[first:last]])
+        arrays = {
+            name: torch.from_numpy(array).to(shim.device)
+            for name, array in _some(asked, first, last).items()
+        }
+        parts.append(shim._model.read(xp2torch(rows, device=shim.device), arrays))
+    passages, scores = zip(*parts)
+    return torch.cat(passages), torch.cat(scores)
+
+
+def _some(asked: Dict[str, Any], first: int, last: int) -> Dict[str, NDArray]:
+    """What `PassageNet.read` asks about the passages from first to before last."""
+    tokens = slice(*numpy.searchsorted(asked["passage"], [first, last]))
+    found = {"passage": asked["passage"][tokens] - first, "note": asked["note"][first:last]}
+    if "grams" in asked:
+        begins = asked["begins"]
+        stop = begins[last] if last < len(begins) else len(asked["grams"])
+        found["grams"] = asked["grams"][begins[first] : stop]
+        found["begins"] = begins[first:last] - begins[first]
+    return found

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 # Entities whose contexts are looked at together: what fits into a cache is faster.
 AT_ONCE = 128
+# Tokens that are read together: all that are in between are made for no more than these.
+BLOCK = 20_000
 
 
 class EntityContext(nn.Module):
@@ -46,10 +48,18 @@ class EntityContext(nn.Module):
     def forward(self, vectors: Tensor, asked: Dict[str, Tensor]) -> Tensor:
         """(S,hidden) of token vectors (N,n_in) and the questions of `AssertionNet`."""
         vectors = self._hide(vectors, self.hide / 2)
-        tokens = self.token(vectors) + self.cue(asked["cue"])
+        tokens = self._tokens(vectors, asked["cue"])
         names = ("window", "mask", "inside", "place", "label", "section", "rule")
         parts = zip(*(asked[name].split(AT_ONCE) for name in names))
         return torch.cat([self._look(vectors, tokens, dict(zip(names, part))) for part in parts])
+
+    def _tokens(self, vectors: Tensor, cue: Tensor) -> Tensor:
+        if self.training or len(vectors) <= BLOCK:
+            return self.token(vectors) + self.cue(cue)
+        tokens = vectors.new_empty(len(vectors), self.token.out_features)
+        for rows, cues, found in zip(vectors.split(BLOCK), cue.split(BLOCK), tokens.split(BLOCK)):
+            torch.add(self.token(rows), self.cue(cues), out=found)
+        return tokens
 
     def _look(self, vectors: Tensor, tokens: Tensor, asked: Dict[str, Tensor]) -> Tensor:
         window, mask = asked["window"], asked["mask"]

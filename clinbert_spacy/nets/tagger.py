@@ -1,6 +1,6 @@
 """Token vectors, word shapes and characters to scores of tags. Imports torch alone."""
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -96,24 +96,41 @@ class TokenTagger(nn.Module):
         word_of (Tensor): Distinct word of each token. Shape (tokens,).
         RETURNS (Tensor): Shape (tokens, tags).
         """
+        return self.score(vectors, shapes, self.spell(chars), word_of)
+
+    def spell(self, chars: Tensor) -> Optional[Tensor]:
+        """Vectors of the distinct words from their characters, None without a character network.
+
+        chars (Tensor): Shape (words, characters).
+        RETURNS (Optional[Tensor]): Shape (words, width).
+        """
+        return None if self.chars is None else self.chars(chars)
+
+    def score(
+        self, vectors: Tensor, shapes: Tensor, spelt: Optional[Tensor], word_of: Tensor
+    ) -> Tensor:
+        """Score tags, see `forward`.
+
+        spelt (Optional[Tensor]): what `spell` gave.
+        """
         if self.hidden is None and not self.training:
-            return self._score_parts(vectors, shapes, chars, word_of)
+            return self._score_parts(vectors, shapes, spelt, word_of)
         parts = [vectors, *(table(shapes[:, i]) for i, table in enumerate(self.shapes))]
-        if self.chars is not None:
-            parts.append(self.chars(chars)[word_of])
+        if spelt is not None:
+            parts.append(spelt[word_of])
         hidden = self.dropout(torch.cat(parts, dim=1))
         if self.hidden is not None:
             hidden = self.dropout(nn.functional.gelu(self.hidden(hidden)))
         return self.output(hidden)
 
     def _score_parts(
-        self, vectors: Tensor, shapes: Tensor, chars: Tensor, word_of: Tensor
+        self, vectors: Tensor, shapes: Tensor, spelt: Optional[Tensor], word_of: Tensor
     ) -> Tensor:
         """The same without joining the parts: what many tokens share is weighed once."""
         tables = [table.weight for table in self.shapes]
         rows = [shapes[:, i] for i in range(len(tables))]
-        if self.chars is not None:
-            tables.append(self.chars(chars))
+        if spelt is not None:
+            tables.append(spelt)
             rows.append(word_of)
         widths = [vectors.shape[1], *(table.shape[1] for table in tables)]
         first, *weights = self.output.weight.split(widths, dim=1)
