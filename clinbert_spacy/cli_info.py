@@ -10,7 +10,10 @@ PACKAGES = (
     "clinbert-spacy", "spacy", "spacy-transformers", "transformers", "tokenizers", "thinc",
     "torch", "scispacy", "safetensors", "numpy",
 )  # fmt: skip
-FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8", "bf16", "asimd")
+FLAGS = (
+    "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8", "bf16",
+    "asimd",
+)  # fmt: skip
 META = ("version", "spacy_version", "license", "description", "components", "performance")
 
 
@@ -41,10 +44,12 @@ def torch_info() -> Dict[str, Any]:
 
     RETURNS (Dict[str, Any]): threads, device (what pipelines use by default), gpus (those that
         torch sees), gpu_use (how to get one used, or what is missing), cpu_capability as torch
-        says, cpu_features.
+        says, cpu_features, cpu_precision (what a BERT reads in on the CPU unless a config says).
     """
     import torch
     from thinc.api import get_torch_default_device
+
+    from .models.reading import cpu_precision
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
@@ -54,6 +59,7 @@ def torch_info() -> Dict[str, Any]:
         "gpu_use": gpu_use(len(gpus)),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cpu_features": cpu_features(),
+        "cpu_precision": cpu_precision(),
     }
 
 

@@ -94,6 +94,13 @@ def available_precisions(encoder: ClinicalEncoder, device: torch.device) -> List
     return ["float32", "bfloat16", *(["int8"] if eight else [])]
 
 
+def cpu_precision() -> str:
+    """Tell what `auto` is for a BERT on this CPU. RETURNS (str): One of `PRECISIONS`."""
+    if has_amx():
+        return "bfloat16"
+    return "int8" if can_pack() and can_pack_int8() and has_vnni() else "float32"
+
+
 def has_vnni() -> bool:
     """Tell whether the processor multiplies bytes. RETURNS (bool): It has AVX512-VNNI."""
     return _asks("_is_vnni_supported") and _asks("_is_avx512_supported")
@@ -194,9 +201,9 @@ def _check_plain(reading: Reading, encoder: ClinicalEncoder) -> None:
 
 
 def _choose(possible: List[str], device: torch.device) -> str:
-    if device.type != "cpu" or has_amx():
+    if device.type != "cpu":
         return "bfloat16"
-    return "int8" if "int8" in possible else "float32"
+    return cpu_precision() if cpu_precision() in possible else "float32"
 
 
 def _name(encoder: ClinicalEncoder) -> str:
