@@ -167,7 +167,7 @@ def test_embed_annotate_and_benchmark_with_a_transformer(transformer_folder, che
     speed = json.loads(output.read_text())
     (found,) = speed["sets"]
     names = [row["name"] for row in found["rows"]]
-    assert names[:3] == ["pipeline", "stock", "encoder, float32"]
+    assert names[0] == "pipeline" and {"stock", "encoder, float32"} <= set(names)
     assert found["n_words"] == 6 and found["rows"][0]["time_ratio"] == 1.0
     assert speed["stock_weights"] == checkpoint.name
     assert "Speed and memory" in html.read_text()
@@ -241,3 +241,18 @@ def test_embed_bad_arguments(transformer_folder, tmp_path):
         result = invoke(*base, *arguments)
         assert result.exit_code == 1 and message in result.stderr
         assert not list(tmp_path.glob("v*"))
+
+
+def test_vectors_are_taken_off_notes_but_not_where_they_are_wanted(transformer_folder, tmp_path):
+    import spacy
+
+    from clinbert_spacy.cli_annotate import free_activations, prepare_embedding
+
+    nlp = spacy.load(transformer_folder)
+    free_activations(nlp)
+    names = list(nlp.pipe_names)
+    free_activations(nlp)
+    assert nlp.pipe_names == names and names[-1] == "clinbert_cleaner"
+    assert nlp("aspirin for fever")._.trf_data is None
+    prepare_embedding(nlp, sentences=False)
+    assert nlp("aspirin for fever")._.trf_data is not None
