@@ -54,6 +54,13 @@ class PipeRun:
     without: Sequence[str] = ()
     n_process: int = 1
 
+    @property
+    def notes_a_batch(self) -> int:
+        """Workers take whole batches: several for each, so that none waits for long."""
+        if self.n_process == 1:
+            return self.batch_size
+        return max(1, min(self.batch_size, len(self.texts) // (4 * self.n_process)))
+
     def __call__(self) -> None:
         """Run all notes."""
         if self.n_process > 1:
@@ -61,7 +68,7 @@ class PipeRun:
         try:
             with self.nlp.select_pipes(disable=list(self.without)):
                 for _ in self.nlp.pipe(
-                    self.texts, batch_size=self.batch_size, n_process=self.n_process
+                    self.texts, batch_size=self.notes_a_batch, n_process=self.n_process
                 ):
                     pass
         finally:
