@@ -30,10 +30,15 @@ class Reading:
 
     window (int): Longest window in wordpieces, without the two special pieces.
     context (int): Wordpieces of context on either side of what a window owns.
-    batch_pieces (int): Most wordpieces in one padded batch.
-    precision (str): `auto`, `float32`, `bfloat16` or `int8`.
-    unpadded (bool): Leave padding out, in attention too.
-    compiled (bool): Compile the network.
+    batch_pieces (int): Most wordpieces in one padded batch; a CPU reads 2,048 at most at once, as
+        fits its caches.
+    precision (str): `float32`; `bfloat16`; `int8` for reading on CPUs with AVX512-VNNI; `auto` for
+        what the device is quickest in: half precision on a GPU and on CPUs with AMX, `int8` with
+        AVX512-VNNI, `float32` elsewhere. Training takes half precision where there is AMX or a
+        GPU, and float32 elsewhere. Vectors are float32 always.
+    unpadded (bool): Leave padding out, in attention too: for GPUs.
+    compiled (bool): Read through `torch.compile`: the first notes take long, and a CPU needs a C++
+        compiler. Both are for loaded BERTs and change nothing in training.
     """
 
     window: int

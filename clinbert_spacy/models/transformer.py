@@ -58,25 +58,15 @@ def ClinicalTransformer(
     """Build the shared encoder. No file is opened before `initialize` or `from_bytes`.
 
     name (str): A checkpoint folder, a hub id, or `python:package/folder`.
-    window (int): Longest window in wordpieces, without the two special pieces.
-    context (int): Wordpieces of context on either side of what a window owns.
-    batch_pieces (int): Most wordpieces in one padded batch; a CPU reads 2,048 at most at once, as
-        fits its caches.
+    window, context, batch_pieces (int), precision (str), unpadded, compiled (bool): See `Reading`.
     max_train_windows (int): Windows of a batch that get a gradient, sampled if there are more.
     layers (str): `last`, or `mix` for a learned mix of all layers.
-    precision (str): `float32`; `bfloat16`; `int8` for reading on CPUs with AVX512-VNNI; `auto` for
-        what the device is quickest in: half precision on a GPU and on CPUs with AMX, `int8` with
-        AVX512-VNNI, `float32` elsewhere. Training takes half precision where there is AMX or a
-        GPU, and float32 elsewhere. Outputs are float32 always.
     frozen_layers (int): Parts that training leaves as they are, from below: 1 the embeddings, 2
         the first layer too, and so on; 0 trains everything.
     tokenizer_config (Dict): Arguments of `AutoTokenizer.from_pretrained`.
     transformer_config (Dict): Arguments of `AutoConfig.from_pretrained`.
     owner (str): Name of the component that holds this model; listeners check it.
     knowledge (Optional[Model]): A `clinbert.KnowledgeFusion.v1`; None reads the text alone.
-    unpadded (bool): Read without padding, in attention too: for GPUs.
-    compiled (bool): Read through `torch.compile`: the first notes take long, and a CPU needs a C++
-        compiler. Both are for loaded BERTs and change nothing in training.
     RETURNS (Model): Docs to a batch of `TransformerData`.
     RAISES (ValueError): A setting out of its range.
     """
