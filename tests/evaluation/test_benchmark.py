@@ -214,6 +214,7 @@ def test_another_shape_has_random_weights_and_the_wordpieces(nlp, one_core):
         config = shim_of(other)._model.transformer.config
         assert (config.num_hidden_layers, config.hidden_size) == (1, 128)
         assert settings_of(transformer_of(other))["window"] == 20
+        assert shim_of(other).settled
         encoders = [bare_encoder.encoder_of(x) for x in (nlp, other)]
         assert encoders[0].pieces([NOTE]) == encoders[1].pieces([NOTE])
         speed = bench.benchmark(other, one_set(NOTE), n_rounds=1)
