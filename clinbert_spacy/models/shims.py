@@ -31,7 +31,8 @@ def autocast_dtype(device: torch.device) -> torch.dtype:
         # Not is_bf16_supported(): it counts emulation, which is slower than float32.
         ampere = torch.cuda.get_device_capability(device) >= (8, 0)
         return torch.bfloat16 if ampere else torch.float16
-    # Not AVX512-BF16: without tiles, half precision trained and encoded a third slower.
+    # Not AVX512-BF16: without tiles, autocast trained a third slower. Reading packs its weights
+    # and has a choice of its own, see `reading.cpu_precision`.
     amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
     return torch.bfloat16 if amx else torch.float32
 

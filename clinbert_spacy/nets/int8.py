@@ -23,6 +23,7 @@ EXTRA = 32  # neurons a feed-forward layer gets for splitting
 MARGIN = 1.2  # how far beyond what was seen a neuron may fire
 LEAST = -0.17  # the least value of GELU
 LEVELS, ZERO = 127, 128
+ORDER = ["other", "bias"]
 Ranges = List[Dict[str, Tensor]]
 
 
@@ -111,7 +112,9 @@ def pack_int8(bert: Any, ranges: Ranges, scores: torch.dtype) -> PackedBert:
 
 def can_pack_int8() -> bool:
     """Tell whether this build of torch multiplies packed integers. RETURNS (bool): It does."""
-    return hasattr(torch.ops.onednn, "qlinear_pointwise")
+    binary = getattr(getattr(torch.ops.onednn, "qlinear_pointwise", None), "binary", None)
+    # the operators are torch's own affair: older versions give them in another order
+    return binary is not None and [a.name for a in binary._schema.arguments[6:8]] == ORDER
 
 
 def _pack_layer(layer: Any, config: Any, seen: Dict[str, Tensor]) -> Layer:

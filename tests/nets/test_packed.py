@@ -110,6 +110,11 @@ def test_a_neuron_that_fires_high_does_not_spoil_the_others(bert, batch, monkeyp
     assert split < 0.6 * whole
 
 
+def test_operators_of_another_order_are_left_alone(monkeypatch):
+    monkeypatch.setattr(int8, "ORDER", ["bias", "output_scale"])
+    assert not int8.can_pack_int8()
+
+
 def test_parts_of_neurons_add_up():
     highest = torch.tensor([4.0, 3.9, 40.0, 4.1, 9.0] + [4.0] * 59)
     reach, parts = split_neurons(highest)
