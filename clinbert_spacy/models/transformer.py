@@ -139,6 +139,7 @@ def forward(
             "The clinical transformer has no weights: call nlp.initialize() or load a pipeline."
         )
     reading = model.attrs["reading"]
+    shim.autocast = "none" if reading.precision in ("float32", "int8") else reading.precision
     with _stage(model, "wordpieces"):
         layout = lay_out(docs, shim.pieces, *_window_size(reading, shim.pieces))
     with _stage(model, "knowledge"):
@@ -236,7 +237,6 @@ def _read(
 ) -> Tuple[Any, Any, List[Graph]]:
     """Read all windows. RETURNS: vectors of pieces and sums of first vectors, on the device."""
     shim, reading = cast(EncoderShim, model.shims[0]), model.attrs["reading"]
-    shim.autocast = "none" if reading.precision in ("float32", "int8") else reading.precision
     reader = None if is_train else shim.reader(reading)
     is_cached = reader is not None and shim.device.type == "cpu"
     size = min(reading.batch_pieces, CACHED_PIECES) if is_cached else reading.batch_pieces

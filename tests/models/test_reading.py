@@ -210,6 +210,14 @@ def test_the_sample_is_the_same_each_time(build):
     assert int(first.max()) < config.vocab_size
 
 
+@pytest.mark.parametrize("precision, half", [("bfloat16", True), ("float32", False)])
+def test_facts_are_made_in_the_same_type_from_the_first_note_on(build, precision, half):
+    model, seen = build(precision=precision), []
+    model.attrs["stopwatch"] = lambda stage, _: seen.append((stage, model.shims[0].autocast))
+    read(model)
+    assert seen[0] == ("wordpieces", precision if half else "none")
+
+
 def test_a_stopwatch_hears_of_each_stage(build):
     model, heard = build(), {}
     model.attrs["stopwatch"] = lambda stage, seconds: heard.update({stage: seconds})
